@@ -1,0 +1,40 @@
+"""rayred finds out how much of a labelled image data set is redundant.
+
+It proves it by retraining, and hands back the smaller data set.
+
+>>> import numpy as np
+>>> from rayred import complete_linkage, representatives
+>>> x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]])
+>>> labels = complete_linkage(x, n_clusters=2).labels(2)
+>>> representatives(x, labels)
+array([0, 1])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rayred.data import load_dataset
+    from rayred.linkage import CompleteLinkage, complete_linkage, representatives
+    from rayred.pipeline import run
+
+__all__ = ["CompleteLinkage", "complete_linkage", "load_dataset", "representatives", "run"]
+__version__ = version("rayred")
+
+_HOME = {
+    "CompleteLinkage": "rayred.linkage",
+    "complete_linkage": "rayred.linkage",
+    "load_dataset": "rayred.data",
+    "representatives": "rayred.linkage",
+    "run": "rayred.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: the linkage needs no Ray, the command line no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'rayred' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,55 @@
+"""The trees of all classes, and how much of a class a fraction keeps.
+
+Legend: C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.linkage import Tree
+
+
+@dataclass(frozen=True)
+class ClassTrees:
+    """One tree a class."""
+
+    members: tuple[NDArray[np.int64], ...]
+    """C arrays: the images of each class, ascending; row i of a class's tree is its i-th image."""
+    trees: tuple[Tree, ...]
+
+
+def save_trees(path: Path, trees: ClassTrees) -> None:
+    """Write all trees into one .npz file: arrays of all classes one after another."""
+    np.savez(
+        path,
+        images=np.concatenate(trees.members),
+        class_sizes=np.array([len(rows) for rows in trees.members], dtype=np.int64),
+        children=np.concatenate([tree.children for tree in trees.trees]),
+        heights=np.concatenate([tree.heights for tree in trees.trees]),
+        merges=np.array([len(tree.children) for tree in trees.trees], dtype=np.int64),
+    )
+
+
+def load_trees(path: Path) -> ClassTrees:
+    """Read what `save_trees` wrote."""
+    with np.load(path) as file:
+        class_cuts = np.cumsum(file["class_sizes"])[:-1]
+        merge_cuts = np.cumsum(file["merges"])[:-1]
+        members = np.split(file["images"], class_cuts)
+        children = np.split(file["children"], merge_cuts)
+        heights = np.split(file["heights"], merge_cuts)
+    trees = [
+        Tree(len(rows), pairs, levels)
+        for rows, pairs, levels in zip(members, children, heights, strict=True)
+    ]
+    return ClassTrees(tuple(members), tuple(trees))
+
+
+def kept_images(class_size: int, fraction: float) -> int:
+    """Return how many images of a class a subset of this fraction keeps: at least one."""
+    return max(1, int(fraction * class_size + 0.5))

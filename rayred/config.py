@@ -1,0 +1,298 @@
+"""The experiment as typed values: every setting, its default and what is allowed.
+
+>>> experiment = Experiment.model_validate({"dataset": "digits", "train": {"steps": 200}})
+>>> experiment.train.steps, experiment.train.warmup_steps, experiment.sweep.trials
+(200, 40, 5)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rayred.errors import did_you_mean
+
+DATASETS = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
+DATASET_SCHEMES = ("folder:", "parquet:")
+MODELS = (
+    *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+)
+
+# What a recipe sets where the experiment file is silent. `paper` is the CIFAR column of the
+# paper's training table (arXiv 1901.11409, section 4); warm-up is its 2,500 of 100,000 steps.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {
+        "steps": 100_000,
+        "warmup_fraction": 0.025,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "label_smoothing": 0.0,
+    },
+    "fast": {
+        "steps": 600,
+        "warmup_fraction": 0.2,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "label_smoothing": 0.1,
+    },
+}
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "expected a number")
+    return value
+
+
+def _auto_or_count(value: object) -> object:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("auto_or_count", "expected 'auto' or a whole number of at least 1")
+
+
+def _in_unit_interval(value: float) -> float:
+    if not 0 < value <= 1:
+        raise PydanticCustomError("fraction", "expected a fraction in (0, 1]")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_not_bool)]
+Float = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Fraction = Annotated[Float, AfterValidator(_in_unit_interval)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Data(Settings):
+    """How the images of `dataset` are found and read."""
+
+    test: str | None = None
+    """Test split where `dataset` names a training split only, as a `parquet:GLOB`."""
+    root: str = "~/.cache/rayred"
+    """Folder where downloaded data sets lie (`imagenet`: where the ILSVRC2012 archives lie)."""
+    image_size: Annotated[Int, Field(ge=1)] | None = None
+    """Side to which images are resized and cropped, in pixels; none: as they are, all one size."""
+    center_crop: Fraction = 1.0
+    """Share of the shorter side that the central crop keeps when `image_size` resizes."""
+    load: Literal["auto", "memory", "stream"] = "auto"
+    """Keep decoded images in memory, or decode them from files while training."""
+    undecodable: Literal["fail", "skip"] = "fail"
+    """An image that cannot be decoded ends the run, or is skipped and listed."""
+
+
+class Augment(Settings):
+    """Training-time augmentation."""
+
+    crop: Literal["pad", "resized", "none"] = "pad"
+    """`pad`: pad, then crop at random; `resized`: random area and aspect; or none."""
+    pad: Annotated[Int, Field(ge=0)] = 4
+    """Padding on each side before the random crop, in pixels."""
+    flip: bool = True
+    """Mirror half of the images, left to right."""
+
+
+class Train(Settings):
+    """One training from scratch. `recipe` sets the defaults of what is not given."""
+
+    recipe: Literal["fast", "paper"] = "fast"
+    """`paper`: the paper's protocol; `fast`: short schedule, Nesterov, label smoothing."""
+    steps: Annotated[Int, Field(ge=1)]
+    """Optimiser steps, the same for every subset size (fast: 600, paper: 100,000)."""
+    batch_size: Annotated[Int, Field(ge=2)] = 128
+    """Images a step, over all workers."""
+    lr: Annotated[Float, Field(gt=0)] = 0.1
+    """Peak learning rate: linear warm-up from 0, then cosine to 0."""
+    warmup_steps: Annotated[Int, Field(ge=0)]
+    """Steps of linear warm-up (fast: a fifth of all steps, paper: a fortieth)."""
+    momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    nesterov: bool
+    """Nesterov momentum (fast: yes, paper: no)."""
+    weight_decay: Annotated[Float, Field(ge=0)]
+    """L2 penalty on all weights (fast: 5e-4, paper: 1e-4)."""
+    label_smoothing: Annotated[Float, Field(ge=0, lt=1)]
+    """Label smoothing (fast: 0.1, paper: 0)."""
+    augment: Augment = Augment()
+    """Training-time augmentation."""
+    evaluate_every: Annotated[Int, Field(ge=0)] = 0
+    """Epochs between test evaluations while training; 0: at the end only."""
+    checkpoint_steps: Annotated[Int, Field(ge=1)] = 1000
+    """Least number of steps between two checkpoints that a killed training goes on from."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        recipe = RECIPES.get(str(given.get("recipe", "fast")), RECIPES["fast"])
+        filled = {key: value for key, value in recipe.items() if key != "warmup_fraction"}
+        filled |= given
+        steps = filled["steps"] if isinstance(filled["steps"], int) else 0
+        filled.setdefault("warmup_steps", round(recipe["warmup_fraction"] * steps))
+        return filled
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.warmup_steps > self.steps:
+            raise PydanticCustomError(
+                "warmup",
+                "warmup_steps is {warmup}, but there are only {steps} steps",
+                {"warmup": self.warmup_steps, "steps": self.steps},
+            )
+        if self.nesterov and self.momentum == 0:
+            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+        return self
+
+
+class Linkage(Settings):
+    """How each class is clustered (cosine distance)."""
+
+    method: Literal["complete", "average", "single"] = "complete"
+    """Distance of two clusters; the paper's is complete: the largest between their members."""
+    backend: Literal["auto", "scipy"] = "auto"
+    """What computes it."""
+
+
+class Sweep(Settings):
+    """What is retrained."""
+
+    fractions: Annotated[list[Fraction], Field(min_length=1)] = [1.0, 0.9, 0.8]
+    """Shares of every class to keep, each in (0, 1]; 1 is the full set."""
+    selectors: Annotated[list[Literal["semantic", "random"]], Field(min_length=1)] = [
+        "semantic",
+        "random",
+    ]
+    """How the kept images are chosen."""
+    trials: Annotated[Int, Field(ge=1)] = 5
+    """Trainings for every fraction and selector; the full set once a trial."""
+
+    @field_validator("fractions", "selectors")
+    @classmethod
+    def _distinct(cls, given: list[Any]) -> list[Any]:
+        if len(set(given)) != len(given):
+            raise PydanticCustomError("duplicate", "the same value is listed twice")
+        return given
+
+
+class Verdict(Settings):
+    """When a subset counts as good as the full set."""
+
+    margin: Annotated[Float, Field(gt=0)] = 0.25
+    """Largest difference of mean test accuracy that does not matter, in percentage points."""
+
+
+class Resources(Settings):
+    """What trainings run on. The outcome does not depend on `concurrent_trials`."""
+
+    workers: Annotated[Int, Field(ge=1)] = 1
+    """Workers that train one model together; the batch is split between them."""
+    concurrent_trials: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
+    """Trials at a time. auto: one a GPU, or one a core where there is no GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs if the cluster has any."""
+
+
+class Tracking(Settings):
+    """Where MLflow keeps the runs."""
+
+    uri: str = "auto"
+    """Tracking server or database. auto: MLFLOW_TRACKING_URI if set, else DIR/mlflow.db."""
+    experiment: str = "rayred"
+    """MLflow experiment that the runs appear under."""
+
+
+class Experiment(Settings):
+    """A whole study: one experiment file with all defaults written out."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    """Name of the study: its run folder and its parent run in MLflow (default: the data set's)."""
+    dataset: str
+    """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
+    data: Data = Data()
+    """How the images are found and read."""
+    model: Literal[MODELS] = "resnet8"  # type: ignore[valid-type]
+    """CIFAR ResNet (8, 20, 32, 44, 56, 110; pre-activation) or a ResNet of torchvision."""
+    seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random: initialisation, batch order, augmentation, random subsets."""
+    train: Train = Field(default_factory=lambda: Train.model_validate({}))
+    """One training from scratch."""
+    linkage: Linkage = Linkage()
+    """How each class is clustered."""
+    sweep: Sweep = Sweep()
+    """What is retrained."""
+    verdict: Verdict = Verdict()
+    """When a subset counts as good as the full set."""
+    resources: Resources = Resources()
+    """What trainings run on."""
+    tracking: Tracking = Tracking()
+    """Where MLflow keeps the runs."""
+    storage: str = "auto"
+    """Checkpoints of Ray Train: a path or URL that all nodes share. auto: DIR/ray, one node."""
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, given: str) -> str:
+        return check_dataset_name(given)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_from_dataset(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and not given.get("name"):
+            dataset = str(given.get("dataset", ""))
+            given = {**given, "name": dataset if dataset in DATASETS else "study"}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.train.batch_size % self.resources.workers:
+            raise PydanticCustomError(
+                "batch_split",
+                "train.batch_size {batch} does not divide by resources.workers {workers}",
+                {"batch": self.train.batch_size, "workers": self.resources.workers},
+            )
+        if self.dataset.startswith("parquet:") != (self.data.test is not None):
+            raise PydanticCustomError(
+                "test_split",
+                "data.test names the test split of a parquet: data set, and only of one"
+                " (dataset: parquet:TRAIN_GLOB together with data.test: parquet:TEST_GLOB)",
+            )
+        if self.data.load == "stream" and not self.dataset.startswith(("folder:", "imagenet")):
+            raise PydanticCustomError(
+                "stream", "data.load: stream needs image files (folder:PATH or imagenet)"
+            )
+        return self
+
+
+def check_dataset_name(name: str) -> str:
+    """Return `name` if it is a DATASET of the command line, else raise `ValueError`."""
+    if name in DATASETS or any(
+        name.startswith(scheme) and len(name) > len(scheme) for scheme in DATASET_SCHEMES
+    ):
+        return name
+    allowed = (*DATASETS, "folder:PATH", "parquet:GLOB")
+    raise PydanticCustomError(
+        "unknown_dataset",
+        "unknown data set;{hint} Allowed: {allowed}",
+        {"hint": did_you_mean(name, allowed), "allowed": ", ".join(allowed)},
+    )

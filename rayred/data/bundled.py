@@ -1,0 +1,60 @@
+"""Data sets that come with a library: scikit-learn's digits, and what torchvision downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rayred.data.dataset import Split
+from rayred.errors import DataError
+
+DIGITS_TEST_IMAGES = 500
+TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
+
+
+def digits_split(split: str) -> Split:
+    """Return scikit-learn's 1,797 digits of 8 × 8 pixels: 1,297 for training, 500 for testing."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, :, :, None]
+    train, test = train_test_split(
+        np.arange(len(images)),
+        test_size=DIGITS_TEST_IMAGES,
+        stratify=digits.target,
+        random_state=0,
+    )
+    chosen = np.sort(train if split == "train" else test)
+    return Split(
+        images[chosen],
+        digits.target[chosen].astype(np.int64),
+        [f"digit {index}" for index in chosen],
+        tuple(str(digit) for digit in digits.target_names),
+    )
+
+
+def torchvision_split(name: str, split: str, root: Path) -> Split:
+    """Return a torchvision data set that fits into memory, downloading it where it is missing."""
+    import torchvision.datasets
+
+    source_class: Any = getattr(torchvision.datasets, TORCHVISION[name])
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        source = source_class(str(root), train=split == "train", download=True)
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"{name}: not found in {root} and cannot be downloaded: {error}; put torchvision's"
+            " files there, or set data.root"
+        ) from error
+    images = np.asarray(source.data)
+    if images.ndim == 3:
+        images = images[:, :, :, None]
+    return Split(
+        np.ascontiguousarray(images),
+        np.asarray(source.targets, dtype=np.int64),
+        [f"{split} {index}" for index in range(len(images))],
+        tuple(source.classes),
+    )

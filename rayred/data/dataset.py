@@ -1,0 +1,123 @@
+"""The values that hold a labelled image data set.
+
+Legend: N images, H × W pixels, C colour channels (1 or 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.data.decode import ImageFiles
+from rayred.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images of one split, in data set order."""
+
+    images: NDArray[np.uint8] | ImageFiles
+    """(N, H, W, C) uint8, or files that are decoded when needed."""
+    labels: NDArray[np.int64]
+    """(N,) indices into `classes`."""
+    names: Sequence[str]
+    """N names that tell a person which image is meant, such as a path."""
+    classes: tuple[str, ...]
+    """Class names, in label order."""
+    skipped: tuple[str, ...] = ()
+    """Images that could not be decoded and were left out, with the reason."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height and width in pixels, and number of channels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def class_sizes(self) -> NDArray[np.int64]:
+        """Return the number of images of each class, (number of classes,) int64."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled image data set with its test split."""
+
+    name: str
+    train: Split
+    test: Split
+    digest: str = field(init=False)
+    """Content digest: two data sets with the same images, labels and classes share it."""
+
+    def __post_init__(self) -> None:
+        check_splits(self.name, self.train, self.test)
+        object.__setattr__(self, "digest", _digest(self.train, self.test))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in label order."""
+        return self.train.classes
+
+    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of the training pixels per channel, in [0, 1].
+
+        Taken over at most 10,000 evenly spaced training images.
+        """
+        indices = np.linspace(0, len(self.train) - 1, min(len(self.train), 10_000)).astype(np.int64)
+        pixels = self.train.images[indices].reshape(-1, self.train.image_shape[2]) / np.float32(255)
+        mean = pixels.mean(axis=0, dtype=np.float64)
+        deviation = pixels.std(axis=0, dtype=np.float64)
+        return tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-3).tolist())
+
+
+def check_splits(name: str, train: Split, test: Split) -> None:
+    """Raise `DataError` unless both splits have images of the same classes and shape."""
+    if train.classes != test.classes:
+        only_train = sorted(set(train.classes) - set(test.classes))
+        only_test = sorted(set(test.classes) - set(train.classes))
+        raise DataError(
+            f"{name}: the classes of the training and the test split differ"
+            f" (only in training: {_listing(only_train)}; only in test: {_listing(only_test)})"
+        )
+    if train.image_shape != test.image_shape:
+        raise DataError(
+            f"{name}: training images have (height, width, channels) {train.image_shape}, test"
+            f" images {test.image_shape}; set data.image_size to bring them to one size"
+        )
+    for title, split in (("training", train), ("test", test)):
+        check_classes(f"{name}: {title} split", split)
+
+
+def check_classes(where: str, split: Split) -> None:
+    """Raise `DataError` if a class name is doubled or a class has no image."""
+    doubled = [label for label, count in Counter(split.classes).items() if count > 1]
+    if doubled:
+        raise DataError(f"{where}: class name {doubled[0]!r} is used twice")
+    for label, size in zip(split.classes, split.class_sizes(), strict=True):
+        if size == 0:
+            raise DataError(f"{where}: class {label!r} has no images; expected at least one")
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return (shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")) or "none"
+
+
+def _digest(*splits: Split) -> str:
+    total = hashlib.sha256()
+    for split in splits:
+        if isinstance(split.images, ImageFiles):
+            total.update(split.images.fingerprint().encode())
+        else:
+            total.update(repr(split.images.shape).encode())
+            total.update(np.ascontiguousarray(split.images).data)
+        total.update(np.ascontiguousarray(split.labels).data)
+        total.update("\0".join(split.classes).encode())
+    return total.hexdigest()[:32]

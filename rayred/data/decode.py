@@ -1,0 +1,199 @@
+"""Image files and encoded bytes to uint8 arrays, in parallel threads.
+
+Pillow releases the interpreter lock while it decodes, so threads scale with cores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rayred.errors import DataError
+
+Encoded = Path | bytes
+Box = tuple[float, float, float, float]
+_DECODING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files as an array that decodes what is asked of it: ``files[indices]``."""
+
+    paths: tuple[str, ...]
+    """N paths that every worker can open."""
+    image_size: int
+    """Side of the decoded images, in pixels."""
+    channels: int
+    """1 (grey) or 3 (RGB)."""
+    center_crop: float = 1.0
+    """Share of the shorter side that the central crop keeps."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, C), as of an array."""
+        return len(self.paths), self.image_size, self.image_size, self.channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the chosen images, resized and centrally cropped, (n, H, W, C) uint8."""
+        return self.crop(indices, None)
+
+    def crop(
+        self,
+        indices: NDArray[np.int64],
+        boxes: Callable[[int, int, int], Box] | None,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> NDArray[np.uint8]:
+        """Decode images and cut a box out of each before resizing.
+
+        Parameters
+        ----------
+        indices
+            (n,) which images.
+        boxes
+            Function of (position, width, height) that returns left, upper, right and lower
+            edge in pixels; none for the central crop.
+        threads
+            Pool to decode in; none for the calling thread.
+        """
+        side = self.image_size
+
+        def decode_one(position: int) -> NDArray[np.uint8]:
+            path = Path(self.paths[int(indices[position])])
+            try:
+                image = _open(path, self.channels)
+            except _DECODING_ERRORS as error:
+                raise DataError(f"{path}: cannot decode the image: {error}") from error
+            if boxes is None:
+                return _as_array(_central(image, side, self.center_crop))
+            box = boxes(position, image.width, image.height)
+            return _as_array(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+        run = threads.map if threads else map
+        decoded = list(run(decode_one, range(len(indices))))
+        return np.stack(decoded).reshape(len(indices), side, side, self.channels)
+
+    def fingerprint(self) -> str:
+        """Return a digest of names and sizes of the files, without reading them."""
+        total = hashlib.sha256(repr((self.image_size, self.channels, self.center_crop)).encode())
+        for path in self.paths:
+            total.update(f"{path}\0{Path(path).stat().st_size}\n".encode())
+        return total.hexdigest()
+
+
+def decode_all(
+    encoded: Sequence[Encoded],
+    names: Sequence[str],
+    *,
+    image_size: int | None,
+    center_crop: float,
+    undecodable: Literal["fail", "skip"],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """Decode every image into one array.
+
+    Parameters
+    ----------
+    encoded, names
+        N image files or their bytes, and what to call them in messages.
+    image_size, center_crop
+        Side of the square that images are resized and cropped to, in pixels (none: leave them
+        as they are), and the share of the shorter side that is kept.
+    undecodable
+        ``fail`` raises on the first image that cannot be decoded; ``skip`` leaves it out.
+
+    Returns
+    -------
+    images
+        (n, H, W, C) uint8; C is 1 if every image is grey, else 3.
+    kept
+        (n,) int64: which of the N images these are.
+    skipped
+        ``"name: reason"`` of the others.
+
+    Raises
+    ------
+    DataError
+        An image cannot be decoded, images differ in size, or none is left.
+    """
+
+    def attempt(position: int) -> NDArray[np.uint8] | str:
+        try:
+            image = _open(encoded[position])
+            if image_size is not None:
+                image = _central(image, image_size, center_crop)
+            return _as_array(image)
+        except _DECODING_ERRORS as error:
+            return f"{names[position]}: {error}"
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        outcomes = list(threads.map(attempt, range(len(encoded))))
+    skipped = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
+    if skipped and undecodable == "fail":
+        raise DataError(
+            f"cannot decode the image {skipped[0]}"
+            + (f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else "")
+            + "; repair or remove it, or set data.undecodable: skip"
+        )
+    kept = [place for place, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
+    arrays = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+    if not arrays:
+        raise DataError("none of the images can be decoded")
+    return _stack(arrays, [names[place] for place in kept]), np.array(kept, np.int64), skipped
+
+
+def first_image_channels(path: Path) -> int:
+    """Return 1 if the image is grey, else 3."""
+    try:
+        return 1 if _open(path).mode == "L" else 3
+    except _DECODING_ERRORS as error:
+        raise DataError(f"{path}: cannot decode the image: {error}") from error
+
+
+def _open(source: Encoded, channels: int | None = None) -> Image.Image:
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{image.mode} pixels are not supported; expected 8 bits a channel")
+    grey = image.mode in ("1", "L") if channels is None else channels == 1
+    return image.convert("L" if grey else "RGB")
+
+
+def _central(image: Image.Image, side: int, center_crop: float) -> Image.Image:
+    margin = (1 - center_crop) / 2
+    edge = min(image.size)
+    left, upper = (
+        (image.width - edge) / 2 + margin * edge,
+        (image.height - edge) / 2 + margin * edge,
+    )
+    box = (left, upper, left + center_crop * edge, upper + center_crop * edge)
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+
+
+def _as_array(image: Image.Image) -> NDArray[np.uint8]:
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _stack(arrays: list[NDArray[np.uint8]], names: Sequence[str]) -> NDArray[np.uint8]:
+    channels = max(array.shape[2] for array in arrays)
+    size = arrays[0].shape[:2]
+    for array, name in zip(arrays, names, strict=True):
+        if array.shape[:2] != size:
+            raise DataError(
+                f"images differ in size: {names[0]} is {size[1]} × {size[0]} pixels, {name} is"
+                f" {array.shape[1]} × {array.shape[0]}; set data.image_size to bring all to one"
+            )
+    return np.stack(
+        [a if a.shape[2] == channels else np.repeat(a, channels, axis=2) for a in arrays]
+    )

@@ -1,0 +1,96 @@
+"""Data sets that are image files on disk: a folder a class, and ImageNet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rayred.config import Data
+from rayred.data.dataset import Split
+from rayred.data.decode import ImageFiles, decode_all, first_image_channels
+from rayred.errors import DataError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+
+
+def folder_split(folder: Path, data: Data) -> Split:
+    """Read FOLDER/CLASS/*: a class for every sub-folder, images of any depth below it."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected {folder}/CLASS/IMAGE files")
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    if not classes:
+        raise DataError(f"{folder}: has no class folders; expected {folder}/CLASS/IMAGE files")
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        files = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in EXTENSIONS)
+        if not files:
+            raise DataError(f"{folder}: class {name!r} has no images; expected at least one")
+        paths += files
+        labels += [label] * len(files)
+    return files_split(
+        paths, labels, classes, data, names=[str(p.relative_to(folder)) for p in paths]
+    )
+
+
+def imagenet_split(root: Path, split: str, data: Data) -> Split:
+    """Read ImageNet (ILSVRC 2012) through torchvision, which unpacks the archives once."""
+    from torchvision.datasets import ImageNet
+
+    try:
+        source = ImageNet(str(root), split="val" if split == "test" else "train")
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"imagenet: {error}; put the ILSVRC2012 archives into {root} or set data.root"
+        ) from error
+    classes = tuple(", ".join(synonyms) for synonyms in source.classes)
+    # Two ImageNet classes are both called "crane" and two "maillot": their WordNet ids tell them
+    # apart.
+    unique = tuple(
+        f"{name} ({wnid})" if classes.count(name) > 1 else name
+        for name, wnid in zip(classes, source.wnids, strict=True)
+    )
+    paths = [Path(path) for path, _ in source.samples]
+    labels = [label for _, label in source.samples]
+    names = [str(path.relative_to(source.split_folder)) for path in paths]
+    return files_split(paths, labels, unique, data, names)
+
+
+def files_split(
+    paths: Sequence[Path],
+    labels: Sequence[int],
+    classes: tuple[str, ...],
+    data: Data,
+    names: Sequence[str],
+) -> Split:
+    """Return the files as a split: decoded into memory, or left on disk where they do not fit."""
+    label_array = np.asarray(labels, dtype=np.int64)
+    if _streams(paths, data):
+        if data.image_size is None:
+            raise DataError("images that are streamed need data.image_size, in pixels")
+        files = ImageFiles(
+            tuple(str(path.resolve()) for path in paths),
+            data.image_size,
+            first_image_channels(paths[0]),
+            data.center_crop,
+        )
+        return Split(files, label_array, names, classes)
+    images, kept, skipped = decode_all(
+        paths,
+        [str(path) for path in paths],
+        image_size=data.image_size,
+        center_crop=data.center_crop,
+        undecodable=data.undecodable,
+    )
+    return Split(images, label_array[kept], [names[i] for i in kept], classes, skipped)
+
+
+def _streams(paths: Sequence[Path], data: Data) -> bool:
+    if data.load != "auto":
+        return data.load == "stream"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    decoded = len(paths) * 3 * (data.image_size or 0) ** 2
+    return decoded > memory / 4

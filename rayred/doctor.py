@@ -1,0 +1,125 @@
+"""What this machine and cluster can do."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from rayred.errors import RayredError
+
+PACKAGES = ("ray", "torch", "torchvision", "mlflow", "numpy", "scipy", "scikit-learn")
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check."""
+
+    name: str
+    state: Literal["ok", "note", "FAIL"]
+    text: str
+
+
+def examine(address: str | None) -> list[Finding]:
+    """Check packages, machine, GPUs, RAPIDS, Ray and MLflow.
+
+    Parameters
+    ----------
+    address
+        Ray cluster to look at; by default a Ray of its own on this machine.
+    """
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("packages", _packages),
+        ("machine", _machine),
+        ("folder", _folder),
+        ("gpu", _gpu),
+        ("rapids", _rapids),
+        ("ray", lambda: _ray(address)),
+        ("mlflow", _mlflow),
+    ]
+    findings = []
+    for name, check in checks:
+        try:
+            findings.append(check())
+        except (RayredError, ImportError, OSError, RuntimeError) as error:
+            findings.append(Finding(name, "FAIL", f"{type(error).__name__}: {error}"))
+    return findings
+
+
+def _packages() -> Finding:
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            return Finding("packages", "FAIL", f"{package} is not installed: pip install rayred")
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("packages", "ok" if good else "FAIL", ", ".join(found))
+
+
+def _machine() -> Finding:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = f"{os.cpu_count()} cores, {pages / GIB:.0f} GiB of memory, {platform.system()}"
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        text += f", {shutil.disk_usage(shared).total / GIB:.1f} GiB of shared memory (/dev/shm)"
+    return Finding("machine", "ok", text)
+
+
+def _folder() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / GIB
+    with tempfile.TemporaryFile(dir=Path.cwd()):
+        return Finding("folder", "ok", f"{Path.cwd()} can be written, {free:.0f} GiB free")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("gpu", "note", "none: trainings run on the CPU")
+    cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    listed = ", ".join(f"{card.name} ({card.total_memory / GIB:.0f} GiB)" for card in cards)
+    return Finding("gpu", "ok", f"CUDA {torch.version.cuda}: {listed}")
+
+
+def _rapids() -> Finding:
+    # Both packages can be imported without a GPU, so that alone would prove nothing.
+    import torch
+
+    install = "pip install 'rayred[rapids]' (CUDA 13) or 'rayred[rapids-cu12]'"
+    missing = [name for name in ("cuml", "cupy") if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding("rapids", "note", f"no {' and '.join(missing)}; optional: {install}")
+    if not torch.cuda.is_available():
+        return Finding("rapids", "note", "installed, but there is no GPU to use it on")
+    import cuml
+    import cupy
+
+    cupy.arange(2).sum().item()
+    return Finding("rapids", "ok", f"cuml {cuml.__version__}, cupy {cupy.__version__}")
+
+
+def _ray(address: str | None) -> Finding:
+    from rayred.cluster import connect
+
+    with connect(address) as cluster:
+        return Finding(
+            "ray", "ok", f"{cluster.nodes} node(s), {cluster.cpus} CPUs, {cluster.gpus} GPUs"
+        )
+
+
+def _mlflow() -> Finding:
+    from rayred.tracking import create_store
+
+    with tempfile.TemporaryDirectory() as folder:
+        create_store(f"sqlite:///{folder}/mlflow.db")
+    return Finding("mlflow", "ok", "a SQLite store can be made")

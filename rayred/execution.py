@@ -1,0 +1,73 @@
+"""How the work of a study is laid out on a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from rayred.cluster import Cluster
+from rayred.config import Experiment
+from rayred.errors import ConfigError
+from rayred.training.ray_train import Scaling
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Workers, threads and storage of every stage."""
+
+    reference: Scaling
+    """The reference training."""
+    embedding: Scaling
+    """The embedding pass."""
+    clusterers: int
+    """Actors that cluster classes."""
+    trials: Scaling
+    """One trial of the sweep."""
+    concurrent_trials: int
+    """Trials at a time."""
+    storage: str
+    """Folder or URL that all nodes share: where checkpoints lie."""
+
+    @classmethod
+    def plan(cls, experiment: Experiment, cluster: Cluster, folder: Path) -> Self:
+        """Lay a study out on the cluster that is there.
+
+        Raises
+        ------
+        ConfigError
+            The cluster does not have what the experiment asks for.
+        """
+        wanted = experiment.resources
+        gpu = cluster.uses_gpu(wanted.device)
+        slots = cluster.gpus if gpu else cluster.cpus
+        if wanted.workers > slots:
+            kind = "GPUs" if gpu else "CPUs"
+            raise ConfigError(
+                f"resources.workers: {wanted.workers}: the cluster has {slots} {kind}, and every"
+                " worker needs one"
+            )
+        fitting = slots // wanted.workers
+        concurrent = fitting
+        if isinstance(wanted.concurrent_trials, int):
+            concurrent = min(wanted.concurrent_trials, fitting)
+        passes = cluster.gpus if gpu else cluster.nodes
+        return cls(
+            reference=Scaling(wanted.workers, gpu, cluster.threads(wanted.workers, gpu)),
+            embedding=Scaling(passes, gpu, cluster.threads(passes, gpu)),
+            clusterers=cluster.cpus,
+            trials=Scaling(wanted.workers, gpu, cluster.threads(concurrent * wanted.workers, gpu)),
+            concurrent_trials=concurrent,
+            storage=_storage(experiment.storage, cluster, folder),
+        )
+
+
+def _storage(setting: str, cluster: Cluster, folder: Path) -> str:
+    if setting != "auto":
+        return setting if "://" in setting else str(Path(setting).expanduser().resolve())
+    if cluster.nodes > 1:
+        raise ConfigError(
+            f"storage: 'auto': the cluster has {cluster.nodes} nodes; name a folder or URL that"
+            " all of them share, such as s3://BUCKET/rayred"
+        )
+    return str(folder / "ray")

@@ -1,0 +1,89 @@
+"""Networks: each has `embed(x)`, the last average pooling, beside `forward(x)`, the logits.
+
+>>> import torch
+>>> spec = ModelSpec("resnet8", image_shape=(8, 8, 1), classes=10, mean=(0.5,), deviation=(0.25,))
+>>> model = build_model(spec)
+>>> x_BCHW = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+>>> model(x_BCHW).shape, model.embed(x_BCHW).shape
+(torch.Size([2, 10]), torch.Size([2, 64]))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from rayred.data.dataset import Dataset
+from rayred.models.cifar_resnet import CifarResNet
+from rayred.models.torchvision_resnet import TorchvisionResNet
+
+CIFAR_DEPTHS = {f"resnet{depth}": depth for depth in (8, 20, 32, 44, 56, 110)}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build a network, apart from its weights."""
+
+    name: str
+    """One of `rayred.config.MODELS`."""
+    image_shape: tuple[int, int, int]
+    """Height and width in pixels, and number of channels."""
+    classes: int
+    """Number of classes."""
+    mean: tuple[float, ...]
+    """Mean of the training pixels per channel, in [0, 1]."""
+    deviation: tuple[float, ...]
+    """Standard deviation of the training pixels per channel, in [0, 1]."""
+
+    @classmethod
+    def for_dataset(cls, name: str, dataset: Dataset) -> ModelSpec:
+        """Return the spec of network `name` for the images and classes of a data set."""
+        mean, deviation = dataset.channel_statistics()
+        return cls(name, dataset.train.image_shape, len(dataset.classes), mean, deviation)
+
+
+class _Network(Protocol):
+    def __call__(self, x: Tensor) -> Tensor: ...
+    def embed(self, x: Tensor) -> Tensor: ...
+
+
+class Classifier(nn.Module):
+    """A network with its normalisation: takes pixels of 0 to 255, (B, C, H, W)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        height, width, channels = spec.image_shape
+        if spec.name in CIFAR_DEPTHS:
+            network: nn.Module = CifarResNet(CIFAR_DEPTHS[spec.name], channels, spec.classes)
+        else:
+            network = TorchvisionResNet(spec.name, channels, spec.classes, max(height, width))
+        self.network = network
+        shape = (1, channels, 1, 1)
+        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(shape), persistent=False)
+        self.register_buffer(
+            "deviation", 255 * torch.tensor(spec.deviation).view(shape), persistent=False
+        )
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        normalised = (x.to(self.mean.dtype) - self.mean) / self.deviation
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the pooled embedding of raw pixels, (B, D)."""
+        return cast(_Network, self.network).embed(self._normalise(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of raw pixels, (B, classes)."""
+        logits: Tensor = self.network(self._normalise(x))
+        return logits
+
+
+def build_model(spec: ModelSpec) -> Classifier:
+    """Build a network with fresh weights from torch's global random state."""
+    return Classifier(spec).to(memory_format=torch.channels_last)

@@ -1,0 +1,130 @@
+"""The figures of a study: accuracy against size, group sizes, and groups of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from rayred.data.dataset import Split
+from rayred.report.groups import Group
+from rayred.run_folder import replacing
+from rayred.verdict import FULL, Verdict
+
+DPI = 160
+COLORS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9")
+MARKERS = ("o", "s", "^", "D")
+FULL_COLOR = "#444444"
+KEPT_COLOR = "#009e4d"
+IMAGES_A_ROW = 12
+CLASSES_SHOWN = 10
+
+
+def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
+    """Test accuracy against subset size, mean ± standard deviation, the full set as a line."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    full = verdict.full
+    if full is not None and full.mean is not None:
+        deviation = full.deviation or 0.0
+        axes.axhspan(
+            full.mean - deviation, full.mean + deviation, color=FULL_COLOR, alpha=0.12, lw=0
+        )
+        axes.axhline(full.mean, color=FULL_COLOR, lw=1.2, ls="--", label="full set (mean ± sd)")
+    selectors = dict.fromkeys(cell.selector for cell in verdict.cells if cell.selector != FULL)
+    for position, selector in enumerate(selectors):
+        # Moved apart a little, so that the bars of one size do not hide each other.
+        offset = 0.6 * (position - (len(selectors) - 1) / 2)
+        cells = [c for c in verdict.cells if c.selector == selector and c.mean is not None]
+        axes.errorbar(
+            [100 * cell.fraction + offset for cell in cells],
+            [cell.mean or 0.0 for cell in cells],
+            yerr=[cell.deviation or 0.0 for cell in cells],
+            color=COLORS[position],
+            marker=MARKERS[position],
+            markersize=5,
+            capsize=3,
+            lw=1.6,
+            label=f"{selector} subset",
+        )
+    trials = max((cell.trials for cell in verdict.cells), default=0)
+    axes.set_xlabel("size of the training set (% of every class)")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_title(f"{dataset}: mean ± standard deviation of {trials} trials", fontsize=10)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=1 + len(selectors), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def draw_group_sizes(
+    path: Path, classes: Sequence[str], sizes: Sequence[NDArray[np.int64]], fraction: float
+) -> None:
+    """Number of groups by size, a panel a class, with a logarithmic count axis."""
+    shown = sorted(range(len(sizes)), key=lambda label: -int(sizes[label].max()))[:CLASSES_SHOWN]
+    shown.sort()
+    columns = min(5, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.1 * columns + 0.6, 1.9 * rows + 0.7), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    largest = max(int(sizes[label].max()) for label in shown)
+    for position, axes in enumerate(panels.flat):
+        if position >= len(shown):
+            axes.set_visible(False)
+            continue
+        _draw_size_panel(axes, classes[shown[position]], sizes[shown[position]], largest)
+    figure.supxlabel("images in the group", fontsize=10)
+    figure.supylabel("groups", fontsize=10)
+    figure.suptitle(f"Groups by size, {100 * fraction:g} % of every class kept", fontsize=11)
+    _save(figure, path)
+
+
+def _draw_size_panel(axes: Axes, name: str, sizes: NDArray[np.int64], largest: int) -> None:
+    counts = np.bincount(sizes, minlength=largest + 1)[1:]
+    axes.bar(np.arange(1, largest + 1), counts, width=0.85, color=COLORS[0])
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
+    axes.set_title(_shortened(name, 24), fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: float) -> None:
+    """Rows of redundant groups, the class named, the kept image boxed in green."""
+    columns = min(IMAGES_A_ROW, max((len(group.images) for group in groups), default=1))
+    rows = max(1, len(groups))
+    figure = Figure(figsize=(0.78 * columns + 1.5, 0.8 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    for group, row in zip(groups, panels, strict=False):
+        images = split.images[group.images[:columns]]
+        for axes, image in zip(row, images, strict=False):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        row[0].spines[:].set(visible=True, color=KEPT_COLOR, linewidth=3)
+        hidden = len(group.images) - columns
+        label = _shortened(split.classes[group.label], 18)
+        count = f"{len(group.images)} images" + (f",\n{hidden} not shown" if hidden > 0 else "")
+        row[0].set_ylabel(
+            f"{label}\n{count}", rotation=0, ha="right", va="center", fontsize=8, labelpad=8
+        )
+    title = f"Redundant groups, {100 * fraction:g} % of every class kept (green: the kept image)"
+    figure.suptitle(title if groups else "No redundant groups", fontsize=10)
+    _save(figure, path)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)

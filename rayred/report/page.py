@@ -1,0 +1,65 @@
+"""The report page: one HTML file that stands by itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rayred import __version__
+from rayred.run_folder import replacing
+from rayred.verdict import Verdict
+
+
+def write_page(
+    path: Path,
+    name: str,
+    facts: Mapping[str, str],
+    verdict: Verdict,
+    figures: Mapping[str, Path],
+    notes: list[str],
+    config: str,
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    path
+        The HTML file.
+    name
+        Name of the study.
+    facts
+        Short facts to list: name and text.
+    verdict
+        The sentence and the table.
+    figures
+        Caption and PNG file of every figure; the files are put into the page.
+    notes
+        What else a reader should know.
+    config
+        The experiment file as resolved.
+    """
+    pictures = [
+        {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}
+        for caption, file in figures.items()
+    ]
+    environment = Environment(
+        loader=PackageLoader("rayred.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("report.html.j2").render(
+        name=name,
+        facts=facts,
+        verdict=verdict,
+        pictures=pictures,
+        notes=notes,
+        config=config,
+        version=__version__,
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,48 @@
+"""The result table as text."""
+
+from __future__ import annotations
+
+from rayred.verdict import Cell, Verdict
+
+
+def format_table(verdict: Verdict) -> str:
+    """Return one line a selector and fraction, and the verdict below."""
+    header = (
+        "selector",
+        "fraction",
+        "images",
+        "trials",
+        "accuracy %",
+        "± sd",
+        "difference",
+        "90 % interval",
+        "outcome",
+    )
+    rows = [header, *(_row(cell) for cell in verdict.cells)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    left = {0, len(header) - 1}
+    lines = [
+        "  ".join(
+            text.ljust(width) if column in left else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join([*lines, "", verdict.sentence])
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    interval = cell.difference_interval
+    trials = f"{cell.trials}" + (f" ({cell.failed} failed)" if cell.failed else "")
+    return (
+        cell.selector,
+        f"{cell.fraction:g}",
+        f"{cell.n_train:,}",
+        trials,
+        "–" if cell.mean is None else f"{cell.mean:.2f}",
+        "–" if cell.deviation is None else f"{cell.deviation:.2f}",
+        "–" if cell.difference is None else f"{cell.difference:+.2f}",
+        "–" if interval is None else f"{interval[0]:+.2f} … {interval[1]:+.2f}",
+        cell.outcome or "–",
+    )

@@ -1,0 +1,231 @@
+"""The run folder: what a study has made so far, so that a killed run goes on where it stopped.
+
+Every stage leaves one file or folder and, last, a record of the key that it was made under. A
+key is a digest of all that the stage's outcome depends on. What is written appears whole: it is
+made under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import yaml
+
+from rayred.config import Experiment
+from rayred.errors import RunFolderError
+from rayred.experiment_file import dump_experiment, flatten
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.yaml"
+MADE_HERE = (
+    CONFIG_FILE,
+    "embeddings.npy",
+    "figures",
+    "identity",
+    "mlartifacts",
+    "mlflow.db",
+    "ray",
+    "reference.pt",
+    "report.html",
+    "results.json",
+    "results.parquet",
+    "stages",
+    "subsets",
+    "trees.npz",
+    "trials",
+)
+"""All that rayred writes into a run folder, and all that `--fresh` removes from it."""
+
+
+@dataclass(frozen=True)
+class Stage(Generic[T]):
+    """A stage's name, and how its outcome is kept."""
+
+    name: str
+    file: str
+    """File or folder within the run folder."""
+    version: int
+    """Raised whenever the code changes what the stage makes of the same inputs."""
+    save: Callable[[Path, T], None]
+    load: Callable[[Path], T]
+
+
+@dataclass(frozen=True)
+class Made(Generic[T]):
+    """The outcome of a stage, and the key that stands for it in the keys of later stages."""
+
+    value: T
+    key: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one study."""
+
+    path: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def identity(self) -> str:
+        """A name for this study that no other has, made with the folder."""
+        return (self / "identity").read_text().strip()
+
+    def run(self, stage: Stage[T], inputs: Mapping[str, Any], make: Callable[[str], T]) -> Made[T]:
+        """Return a stage's outcome: loaded if it was made from the same inputs, else made now.
+
+        `make` is handed the stage's key.
+        """
+        key = digest({"stage": stage.name, "version": stage.version, **inputs})
+        record = self / "stages" / f"{stage.name}.json"
+        target = self / stage.file
+        if target.exists() and read_json(record).get("key") == key:
+            logger.info("%s: already done", stage.name)
+            return Made(stage.load(target), key)
+        started = time.perf_counter()
+        value = make(key)
+        with replacing(target) as temporary:
+            stage.save(temporary, value)
+        seconds = round(time.perf_counter() - started, 2)
+        write_json(record, {"key": key, "seconds": seconds})
+        logger.info("%s: done in %.1f s", stage.name, seconds)
+        return Made(value, key)
+
+
+@contextmanager
+def open_run_folder(
+    path: Path, experiment: Experiment, *, fresh: bool = False, update: bool = False
+) -> Iterator[RunFolder]:
+    """Open or make the run folder of an experiment, for this process alone.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    experiment
+        The study that it is to hold.
+    fresh
+        Remove what an earlier run has left there.
+    update
+        Go on although the config has changed: only what depends on the changes is made again.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be written, holds something else or another config, or is in use.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot write the run folder: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(f"{path}: another rayred is at work in this run folder") from error
+        folder = RunFolder(path.resolve())
+        if fresh:
+            _clear(folder)
+        _claim(folder, experiment, update)
+        yield folder
+
+
+def digest(inputs: Mapping[str, Any]) -> str:
+    """Return a key of 16 hexadecimal digits for JSON-like inputs."""
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that takes its place when all went well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
+    try:
+        yield temporary
+        if target.is_dir():
+            shutil.rmtree(target)
+        temporary.replace(target)
+    finally:
+        _remove(temporary)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON; the file appears whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, or an empty one where there is no readable file."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _claim(folder: RunFolder, experiment: Experiment, update: bool) -> None:
+    config = folder / CONFIG_FILE
+    if not config.exists():
+        foreign = sorted(entry.name for entry in folder.path.iterdir() if entry.name != ".lock")
+        if foreign:
+            raise RunFolderError(
+                f"{folder.path}: not empty and no run folder (it holds {foreign[0]!r}); choose"
+                " another --out"
+            )
+        _give_identity(folder)
+    else:
+        before = flatten(yaml.safe_load(config.read_text()))
+        now = flatten(experiment.model_dump(mode="json"))
+        changes = [
+            f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        ]
+        if changes and not update:
+            raise RunFolderError(
+                f"{folder.path}: holds a run of another config: {'; '.join(changes)}. Choose"
+                " another --out, start over with --fresh, or redo only what depends on the change"
+                " with --update"
+            )
+        if changes:
+            _give_identity(folder)
+    with replacing(config) as temporary:
+        temporary.write_text(dump_experiment(experiment))
+
+
+def _give_identity(folder: RunFolder) -> None:
+    with replacing(folder / "identity") as temporary:
+        temporary.write_text(uuid.uuid4().hex + "\n")
+
+
+def _clear(folder: RunFolder) -> None:
+    if not (folder / CONFIG_FILE).exists():
+        return
+    for name in MADE_HERE:
+        if name != CONFIG_FILE:
+            _remove(folder / name)
+    _remove(folder / CONFIG_FILE)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Selectors: embeddings, labels and trees in, the kept images out.
+
+A selector is one module with one function, entered in `SELECTORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.config import Sweep
+from rayred.selection.candidates import Candidates
+from rayred.selection.random import select_random
+from rayred.selection.semantic import select_semantic
+
+__all__ = [
+    "FULL",
+    "SELECTORS",
+    "Candidates",
+    "Subset",
+    "load_subsets",
+    "make_subsets",
+    "save_subsets",
+    "subset_name",
+]
+
+FULL = "full"
+"""What stands in a selector's place for trainings on the full set."""
+
+
+@dataclass(frozen=True)
+class _Selector:
+    select: Callable[[Candidates, float, np.random.Generator], NDArray[np.int64]]
+    """Return the kept images, (n,) int64 ascending, for a fraction of every class."""
+    redrawn: bool
+    """Whether every trial gets a subset of its own."""
+
+
+SELECTORS = {
+    "semantic": _Selector(select_semantic, redrawn=False),
+    "random": _Selector(select_random, redrawn=True),
+}
+
+Subset = NDArray[np.int64]
+"""(n,) int64, ascending: which training images are kept."""
+
+
+def subset_name(selector: str, fraction: float, trial: int) -> str:
+    """Return ``SELECTOR-FRACTION``, with ``-TRIAL`` where every trial has its own subset."""
+    name = f"{selector}-{fraction!r}"
+    redrawn = selector != FULL and SELECTORS[selector].redrawn
+    return f"{name}-{trial}" if redrawn else name
+
+
+def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, Subset]:
+    """Return every subset that a sweep needs, by `subset_name`; fraction 1 is the full set."""
+    subsets: dict[str, Subset] = {}
+    for fraction in sweep.fractions:
+        if fraction == 1:
+            everything = np.arange(len(candidates.labels), dtype=np.int64)
+            subsets[subset_name(FULL, fraction, 0)] = everything
+            continue
+        for position, selector in enumerate(sweep.selectors):
+            for trial in range(sweep.trials if SELECTORS[selector].redrawn else 1):
+                rng = np.random.default_rng([seed, trial, int(fraction * 2**32), position])
+                name = subset_name(selector, fraction, trial)
+                subsets[name] = SELECTORS[selector].select(candidates, fraction, rng)
+    return subsets
+
+
+def save_subsets(folder: Path, subsets: dict[str, Subset]) -> None:
+    """Write every subset to ``folder/NAME.npy``."""
+    folder.mkdir()
+    for name, indices in subsets.items():
+        np.save(folder / f"{name}.npy", indices)
+
+
+def load_subsets(folder: Path) -> dict[str, Subset]:
+    """Read what `save_subsets` wrote."""
+    return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}

@@ -1,0 +1,1 @@
+"""Training from scratch: recipe, batches, the loop, and Ray Train around it."""

@@ -1,0 +1,119 @@
+"""Training-time augmentation, batched: one set of tensor operations for all images of a step.
+
+Legend: B images of a batch, H × W pixels, C channels.
+
+The random parameters of a step are drawn for the whole batch from a generator of their own, so
+that a batch split over several workers is augmented as one worker would augment it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rayred.config import Augment
+
+RESIZED_AREA = (0.08, 1.0)
+RESIZED_ASPECT = (3 / 4, 4 / 3)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Random parameters of one batch."""
+
+    offsets: NDArray[np.int64]
+    """(B, 2) upper and left edge of the crop within the padded image, in pixels."""
+    area: NDArray[np.float64]
+    """(B, 10) shares of the image's area for random resized crops, tried in turn."""
+    aspect: NDArray[np.float64]
+    """(B, 10) width over height, tried in turn."""
+    place: NDArray[np.float64]
+    """(B, 2) where the box lies between the upper and lower, left and right edge, in [0, 1)."""
+    flip: NDArray[np.bool_]
+    """(B,) which images are mirrored."""
+
+    def __getitem__(self, rows: slice) -> Draw:
+        """Return the parameters of some rows of the batch."""
+        return Draw(
+            self.offsets[rows],
+            self.area[rows],
+            self.aspect[rows],
+            self.place[rows],
+            self.flip[rows],
+        )
+
+
+def draw(augment: Augment, batch_size: int, rng: np.random.Generator) -> Draw:
+    """Draw the parameters of one batch."""
+    attempts = (batch_size, 10 if augment.crop == "resized" else 0)
+    flip = rng.random(batch_size) < 0.5 if augment.flip else np.zeros(batch_size, bool)
+    span = 2 * augment.pad + 1 if augment.crop == "pad" else 1
+    return Draw(
+        offsets=rng.integers(0, span, (batch_size, 2)),
+        area=rng.uniform(*RESIZED_AREA, attempts),
+        aspect=np.exp(rng.uniform(*map(math.log, RESIZED_ASPECT), attempts)),
+        place=rng.random((batch_size, 2)),
+        flip=flip,
+    )
+
+
+def shift_and_flip(x_BHWC: Tensor, chosen: Draw, pad: int) -> Tensor:
+    """Pad with zeros, cut each image out at its offset, and mirror the chosen ones.
+
+    Same as torchvision's ``crop(pad(x), *offset, H, W)`` and ``hflip``, in one gather.
+    """
+    batch, height, width, _ = x_BHWC.shape
+    device = x_BHWC.device
+    offsets = torch.from_numpy(chosen.offsets).to(device)
+    flip = torch.from_numpy(chosen.flip).to(device)
+    columns = torch.arange(width, device=device)
+    columns = torch.where(flip[:, None], width - 1 - columns, columns) + offsets[:, 1:]
+    rows = torch.arange(height, device=device) + offsets[:, :1]
+    padded = F.pad(x_BHWC, (0, 0, pad, pad, pad, pad)) if pad else x_BHWC
+    image = torch.arange(batch, device=device)[:, None, None]
+    return padded[image, rows[:, :, None], columns[:, None, :]]
+
+
+def resized_box(chosen: Draw, row: int, width: int, height: int) -> tuple[float, ...]:
+    """Return left, upper, right and lower edge of a random resized crop, in pixels.
+
+    Source: Szegedy et al., Going Deeper with Convolutions (arXiv 1409.4842), section 6, with
+    torchvision's fall-back to the largest central box of an allowed aspect.
+    """
+    box_width = np.round(np.sqrt(width * height * chosen.area[row] * chosen.aspect[row]))
+    box_height = np.round(np.sqrt(width * height * chosen.area[row] / chosen.aspect[row]))
+    fits = (box_width > 0) & (box_width <= width) & (box_height > 0) & (box_height <= height)
+    if fits.any():
+        first = int(np.argmax(fits))
+        w, h = int(box_width[first]), int(box_height[first])
+        upper = int(chosen.place[row, 0] * (height - h + 1))
+        left = int(chosen.place[row, 1] * (width - w + 1))
+        return left, upper, left + w, upper + h
+    low, high = RESIZED_ASPECT
+    w = min(width, round(height * high))
+    h = min(height, round(width / low))
+    left, upper = (width - w) // 2, (height - h) // 2
+    return left, upper, left + w, upper + h
+
+
+def resized_crop(x_BHWC: Tensor, chosen: Draw) -> Tensor:
+    """Cut a random box out of each image and resize it back to H × W (bilinear)."""
+    batch, height, width, _ = x_BHWC.shape
+    edges = np.array([resized_box(chosen, row, width, height) for row in range(batch)], np.float32)
+    size = np.array([width, height], np.float32)
+    centre = (edges[:, :2] + edges[:, 2:]) / size - 1
+    scale = (edges[:, 2:] - edges[:, :2]) / size
+    theta = np.zeros((batch, 2, 3), np.float32)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale[:, 0], scale[:, 1], centre
+    x_BCHW = x_BHWC.permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(
+        torch.from_numpy(theta).to(x_BHWC.device), list(x_BCHW.shape), align_corners=False
+    )
+    cropped = F.grid_sample(x_BCHW, grid, padding_mode="border", align_corners=False)
+    return cropped.round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,174 @@
+"""Batches of uint8 images for training and evaluation, from memory or from files.
+
+Legend: N images of the split, n of them chosen, B a batch, H × W pixels, C channels.
+
+The order of a training is a function of its seed alone: one random permutation of the chosen
+images after another, cut into batches. Every image comes once an epoch; a batch may span two.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rayred.config import Train
+from rayred.data.dataset import Split
+from rayred.data.decode import ImageFiles
+from rayred.training.augment import Draw, draw, resized_box, resized_crop, shift_and_flip
+
+EVALUATION_BATCH = 256
+STREAM_AHEAD = 4
+
+Batch = tuple[Tensor, Tensor]
+"""Pixels (B, C, H, W) uint8 and labels (B,) int64, on the training device."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of every batch one worker takes: rows rank, rank + world and so on."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def rows(self) -> slice:
+        """The rows of a global batch that belong to this worker."""
+        return slice(self.rank, None, self.world)
+
+
+def training_order(
+    indices: NDArray[np.int64], batch_size: int, steps: int, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the `batch_size` image indices of every step."""
+    epoch = 0
+    waiting = np.empty(0, dtype=np.int64)
+    for _ in range(steps):
+        while len(waiting) < batch_size:
+            shuffled = indices[np.random.default_rng([seed, epoch]).permutation(len(indices))]
+            waiting = np.concatenate([waiting, shuffled])
+            epoch += 1
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def training_batches(
+    split: Split,
+    indices: NDArray[np.int64],
+    recipe: Train,
+    seed: int,
+    device: torch.device,
+    shard: Shard,
+    first_step: int = 0,
+) -> Iterator[Batch]:
+    """Yield one augmented batch for every step of a training, from `first_step` on.
+
+    Parameters
+    ----------
+    split
+        The images and labels.
+    indices
+        (n,) the images to train on.
+    recipe
+        Steps, batch size and augmentation.
+    seed
+        Decides order and augmentation.
+    device
+        Where batches are wanted.
+    shard
+        This worker's part of every batch.
+    first_step
+        Steps that an interrupted training has already taken.
+    """
+    order = enumerate(training_order(indices, recipe.batch_size, recipe.steps, seed))
+    chosen = (
+        (batch, draw(recipe.augment, len(batch), np.random.default_rng([seed, step, 1])))
+        for step, batch in itertools.islice(order, first_step, None)
+    )
+    mine = ((batch[shard.rows], parameters[shard.rows]) for batch, parameters in chosen)
+    if isinstance(split.images, ImageFiles):
+        yield from _streamed(split.images, split.labels, mine, recipe, device)
+    else:
+        yield from _resident(split.images, split.labels, mine, recipe, device)
+
+
+def evaluation_batches(
+    split: Split, device: torch.device, shard: Shard, batch_size: int = EVALUATION_BATCH
+) -> Iterator[Batch]:
+    """Yield all images of a split in order, this worker's share of them, as they are."""
+    indices = np.arange(len(split), dtype=np.int64)[shard.rows]
+    pixels = resident_pixels(split.images, device)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(indices), batch_size):
+            batch = indices[start : start + batch_size]
+            if isinstance(split.images, ImageFiles):
+                x_BHWC = torch.from_numpy(split.images.crop(batch, None, threads)).to(device)
+            else:
+                x_BHWC = pixels[batch]
+            yield x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(split.labels[batch]).to(device)
+
+
+def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device) -> Tensor:
+    """Return all images as one (N, H, W, C) uint8 tensor; on a CPU it shares their memory."""
+    if isinstance(images, ImageFiles):
+        return torch.empty(0, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # Arrays in Ray's object store are read-only on purpose; nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(images).to(device)
+
+
+def _resident(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    chosen: Iterator[tuple[NDArray[np.int64], Draw]],
+    recipe: Train,
+    device: torch.device,
+) -> Iterator[Batch]:
+    pixels_NHWC = resident_pixels(images, device)
+    for batch, parameters in chosen:
+        x_BHWC = pixels_NHWC[torch.from_numpy(batch).to(device)]
+        if recipe.augment.crop == "resized":
+            x_BHWC = resized_crop(x_BHWC, parameters)
+        pad = recipe.augment.pad if recipe.augment.crop == "pad" else 0
+        if pad or recipe.augment.flip:
+            x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
+        yield x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
+
+
+def _streamed(
+    files: ImageFiles,
+    labels: NDArray[np.int64],
+    chosen: Iterator[tuple[NDArray[np.int64], Draw]],
+    recipe: Train,
+    device: torch.device,
+) -> Iterator[Batch]:
+    augment = recipe.augment
+    pad = augment.pad if augment.crop == "pad" else 0
+
+    def load(batch: NDArray[np.int64], parameters: Draw) -> Batch:
+        def box(row: int, width: int, height: int) -> tuple[float, float, float, float]:
+            left, upper, right, lower = resized_box(parameters, row, width, height)
+            return left, upper, right, lower
+
+        boxes = box if augment.crop == "resized" else None
+        x_BHWC = torch.from_numpy(files.crop(batch, boxes, decoders)).to(device)
+        x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
+        return x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
+
+    with ThreadPoolExecutor(os.cpu_count()) as decoders, ThreadPoolExecutor(STREAM_AHEAD) as ahead:
+        waiting: list[Future[Batch]] = []
+        for batch, parameters in chosen:
+            waiting.append(ahead.submit(load, batch, parameters))
+            if len(waiting) > STREAM_AHEAD:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()

@@ -1,0 +1,177 @@
+"""Ray Train around the training loop: any number of workers, on CPUs (gloo) or GPUs (NCCL)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import ray
+import ray.train
+import torch
+from numpy.typing import NDArray
+from ray.train.torch import TorchTrainer
+
+from rayred.data.dataset import Dataset
+from rayred.errors import TrainingError
+from rayred.training.batches import Shard
+from rayred.training.loop import Point, State, Task, Worker, train_model
+
+CHECKPOINT_FILE = "training.pt"
+MAX_FAILURES = 3
+"""Times that a training is restarted after it lost a worker or a node."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How one training is spread."""
+
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    """CPU threads a worker, reserved with Ray as as many CPUs."""
+
+    def ray_scaling(self) -> ray.train.ScalingConfig:
+        """Return what Ray Train is asked for."""
+        return ray.train.ScalingConfig(
+            num_workers=self.workers,
+            use_gpu=self.gpu,
+            resources_per_worker={"CPU": self.threads, **({"GPU": 1} if self.gpu else {})},
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is left of a training that ran under Ray Train."""
+
+    test_accuracy: float
+    """0 to 1."""
+    train_seconds: float
+    """Seconds spent on training steps."""
+    curve: tuple[Point, ...]
+    weights: dict[str, torch.Tensor]
+    """State of the model."""
+
+
+def save_trained(path: Path, trained: Trained) -> None:
+    """Write a finished training, weights included."""
+    curve = [asdict(point) for point in trained.curve]
+    torch.save({**vars(trained), "curve": curve}, path)
+
+
+def load_trained(path: Path) -> Trained:
+    """Read what `save_trained` wrote."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    stored["curve"] = tuple(Point(**point) for point in stored["curve"])
+    return Trained(**stored)
+
+
+def train_with_ray(
+    task: Task,
+    dataset_ref: ray.ObjectRef[Dataset],
+    indices_ref: ray.ObjectRef[NDArray[np.int64]],
+    scaling: Scaling,
+    storage: str,
+    name: str,
+) -> Trained:
+    """Train on Ray Train workers; a run of the same name goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    task
+        What to train.
+    dataset_ref, indices_ref
+        The images, and (n,) int64 which of them to use, in Ray's object store.
+    scaling
+        Workers and their resources.
+    storage, name
+        Folder or URL that all nodes share, and the run's name in it: where checkpoints lie.
+
+    Raises
+    ------
+    TrainingError
+        The training failed by itself, or lost its workers too often.
+    """
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={
+            "task": task,
+            "dataset": dataset_ref,
+            "indices": indices_ref,
+            "threads": scaling.threads,
+        },
+        scaling_config=scaling.ray_scaling(),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=storage,
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(f"{name}: Ray Train gave up: {error}") from error
+    metrics = result.metrics or {}
+    if "failure" in metrics:
+        raise TrainingError(metrics["failure"])
+    if result.checkpoint is None:
+        raise TrainingError(f"{name}: the training left no checkpoint in {storage}")
+    state = _load_checkpoint(result.checkpoint)
+    curve = tuple(Point(**point) for point in state["curve"])
+    accuracy = curve[-1].test_accuracy
+    if accuracy is None:
+        raise TrainingError(f"{name}: the training ended before its last step")
+    return Trained(accuracy, state["seconds"], curve, state["model"])
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    torch.set_num_threads(config["threads"])
+    task: Task = config["task"]
+    dataset, indices = ray.get([config["dataset"], config["indices"]])
+    context = ray.train.get_context()
+    shard = Shard(context.get_world_rank(), context.get_world_size())
+    wrap = ray.train.torch.prepare_model if shard.world > 1 else None
+    checkpoint = ray.train.get_checkpoint()
+    last_saved = 0
+
+    def report(point: Point, snapshot: Callable[[], State]) -> None:
+        nonlocal last_saved
+        due = point.step - last_saved >= task.recipe.checkpoint_steps
+        if due or point.step == task.recipe.steps:
+            _report_checkpoint(point, snapshot() if shard.rank == 0 else None)
+            last_saved = point.step
+
+    try:
+        train_model(
+            task,
+            dataset,
+            indices,
+            report,
+            worker=Worker(cast(torch.device, ray.train.torch.get_device()), shard, wrap),
+            resume=_load_checkpoint(checkpoint) if checkpoint else None,
+        )
+    except TrainingError as error:
+        # Reported, not raised: it would fail the same way again, and Ray would retry it.
+        ray.train.report({"failure": str(error)})
+
+
+def _report_checkpoint(point: Point, state: State | None) -> None:
+    metrics = asdict(point)
+    if state is None:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(state, Path(folder) / CHECKPOINT_FILE)
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _load_checkpoint(checkpoint: ray.train.Checkpoint) -> State:
+    with checkpoint.as_directory() as folder:
+        state: State = torch.load(
+            Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True
+        )
+    return state
