@@ -13,11 +13,13 @@ import ray
 
 from rayred.errors import ConfigError
 
-# Ray's own switches: no second set of result files, and no notices about its migrations.
+# Ray's own switches: no second set of result files, no notices about its migrations, and the end
+# of a training noticed at once (Ray looks every two seconds by default).
 _RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_V2_ENABLED": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

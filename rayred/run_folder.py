@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 MADE_HERE = (
-    CONFIG_FILE,
     "embeddings.npy",
     "figures",
     "identity",
@@ -47,7 +46,7 @@ MADE_HERE = (
     "trees.npz",
     "trials",
 )
-"""All that rayred writes into a run folder, and all that `--fresh` removes from it."""
+"""What rayred writes into a run folder beside the config, and what `--fresh` removes from it."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def open_run_folder(
         folder = RunFolder(path.resolve())
         if fresh:
             _clear(folder)
-        _claim(folder, experiment, update)
+        _claim(folder, experiment, update or fresh)
         yield folder
 
 
@@ -189,7 +188,6 @@ def _claim(folder: RunFolder, experiment: Experiment, update: bool) -> None:
                 f"{folder.path}: not empty and no run folder (it holds {foreign[0]!r}); choose"
                 " another --out"
             )
-        _give_identity(folder)
     else:
         before = flatten(yaml.safe_load(config.read_text()))
         now = flatten(experiment.model_dump(mode="json"))
@@ -205,23 +203,19 @@ def _claim(folder: RunFolder, experiment: Experiment, update: bool) -> None:
                 " with --update"
             )
         if changes:
-            _give_identity(folder)
+            _remove(folder / "identity")
+    if not (folder / "identity").exists():
+        with replacing(folder / "identity") as temporary:
+            temporary.write_text(uuid.uuid4().hex + "\n")
     with replacing(config) as temporary:
         temporary.write_text(dump_experiment(experiment))
-
-
-def _give_identity(folder: RunFolder) -> None:
-    with replacing(folder / "identity") as temporary:
-        temporary.write_text(uuid.uuid4().hex + "\n")
 
 
 def _clear(folder: RunFolder) -> None:
     if not (folder / CONFIG_FILE).exists():
         return
     for name in MADE_HERE:
-        if name != CONFIG_FILE:
-            _remove(folder / name)
-    _remove(folder / CONFIG_FILE)
+        _remove(folder / name)
 
 
 def _remove(path: Path) -> None:

@@ -22,7 +22,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from rayred.config import Sweep
 from rayred.data.dataset import Dataset
-from rayred.errors import RayredError, TrainingError
+from rayred.errors import RayredError
 from rayred.execution import Execution
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
@@ -184,10 +184,11 @@ def _tune(
     trainable = tune.with_parameters(
         _run_trial, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
     )
-    # A trial of several workers needs nothing itself: Ray Train reserves what its workers need.
-    resources = {"CPU": scaling.threads, "GPU": 1 if scaling.gpu else 0}
+    resources: dict[str, float] = {"CPU": scaling.threads, "GPU": 1 if scaling.gpu else 0}
     if scaling.workers > 1:
-        resources = {"CPU": 0}
+        # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
+        # head node, which is the last one to be lost.
+        resources = {"node:__internal_head__": 0.001}
     tune.Tuner(
         tune.with_resources(trainable, resources),
         param_space=tune.grid_search(
@@ -215,7 +216,7 @@ def _run_trial(config: dict[str, Any], shared: tuple[Any, ...]) -> None:
     try:
         run_name = f"trial-{trial.name}-{config['key']}"
         result = _train(run_name, task, dataset_ref, indices_ref, execution)
-    except TrainingError as error:
+    except RayredError as error:
         result = {"status": "failed", "reason": str(error)}
     tune.report({"result": {"n_train": len(ray.get(indices_ref)), **result}})
 

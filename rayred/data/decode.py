@@ -153,6 +153,21 @@ def decode_all(
     return _stack(arrays, [names[place] for place in kept]), np.array(kept, np.int64), skipped
 
 
+def undecodable_files(paths: Sequence[Path]) -> dict[int, str]:
+    """Return ``"path: reason"`` of every file that cannot be decoded, by its position."""
+
+    def attempt(path: Path) -> str | None:
+        try:
+            _open(path)
+        except _DECODING_ERRORS as error:
+            return f"{path}: {error}"
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        reasons = threads.map(attempt, paths)
+        return {position: reason for position, reason in enumerate(reasons) if reason}
+
+
 def first_image_channels(path: Path) -> int:
     """Return 1 if the image is grey, else 3."""
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rayred.config import Data
 from rayred.data.dataset import Split
-from rayred.data.decode import ImageFiles, decode_all, first_image_channels
+from rayred.data.decode import ImageFiles, decode_all, first_image_channels, undecodable_files
 from rayred.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
@@ -70,14 +70,18 @@ def files_split(
     label_array = np.asarray(labels, dtype=np.int64)
     if _streams(paths, data):
         if data.image_size is None:
-            raise DataError("images that are streamed need data.image_size, in pixels")
+            raise DataError("data.image_size: images that are streamed need it, in pixels")
+        # Nothing is decoded before it is needed, but what is to be skipped must be known.
+        broken = undecodable_files(paths) if data.undecodable == "skip" else {}
+        intact = [position for position in range(len(paths)) if position not in broken]
         files = ImageFiles(
-            tuple(str(path.resolve()) for path in paths),
+            tuple(str(paths[position].resolve()) for position in intact),
             data.image_size,
-            first_image_channels(paths[0]),
+            first_image_channels(paths[intact[0]]) if intact else 3,
             data.center_crop,
         )
-        return Split(files, label_array, names, classes)
+        intact_names = [names[position] for position in intact]
+        return Split(files, label_array[intact], intact_names, classes, tuple(broken.values()))
     images, kept, skipped = decode_all(
         paths,
         [str(path) for path in paths],

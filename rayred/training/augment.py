@@ -53,11 +53,12 @@ def draw(augment: Augment, batch_size: int, rng: np.random.Generator) -> Draw:
     """Draw the parameters of one batch."""
     attempts = (batch_size, 10 if augment.crop == "resized" else 0)
     flip = rng.random(batch_size) < 0.5 if augment.flip else np.zeros(batch_size, bool)
+    low, high = map(math.log, RESIZED_ASPECT)
     span = 2 * augment.pad + 1 if augment.crop == "pad" else 1
     return Draw(
         offsets=rng.integers(0, span, (batch_size, 2)),
         area=rng.uniform(*RESIZED_AREA, attempts),
-        aspect=np.exp(rng.uniform(*map(math.log, RESIZED_ASPECT), attempts)),
+        aspect=np.exp(rng.uniform(low, high, attempts)),
         place=rng.random((batch_size, 2)),
         flip=flip,
     )

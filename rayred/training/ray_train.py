@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ray.train.torch import TorchTrainer
 
 from rayred.data.dataset import Dataset
-from rayred.errors import TrainingError
+from rayred.errors import RayredError, TrainingError
 from rayred.training.batches import Shard
 from rayred.training.loop import Point, State, Task, Worker, train_model
 
@@ -115,20 +115,14 @@ def train_with_ray(
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise TrainingError(f"{name}: Ray Train gave up: {error}") from error
-    metrics = result.metrics or {}
-    if "failure" in metrics:
-        raise TrainingError(metrics["failure"])
-    if result.checkpoint is None:
-        raise TrainingError(f"{name}: the training left no checkpoint in {storage}")
-    state = _load_checkpoint(result.checkpoint)
-    curve = tuple(Point(**point) for point in state["curve"])
-    accuracy = curve[-1].test_accuracy
-    if accuracy is None:
-        raise TrainingError(f"{name}: the training ended before its last step")
-    return Trained(accuracy, state["seconds"], curve, state["model"])
+    if isinstance(result.return_value, str):
+        raise TrainingError(result.return_value)
+    trained: Trained = result.return_value
+    return trained
 
 
-def _train_worker(config: dict[str, Any]) -> None:
+def _train_worker(config: dict[str, Any]) -> Trained | str:
+    """Return what was trained, or why it cannot be; Ray Train hands on what rank 0 returns."""
     torch.set_num_threads(config["threads"])
     task: Task = config["task"]
     dataset, indices = ray.get([config["dataset"], config["indices"]])
@@ -140,13 +134,12 @@ def _train_worker(config: dict[str, Any]) -> None:
 
     def report(point: Point, snapshot: Callable[[], State]) -> None:
         nonlocal last_saved
-        due = point.step - last_saved >= task.recipe.checkpoint_steps
-        if due or point.step == task.recipe.steps:
+        if point.step - last_saved >= task.recipe.checkpoint_steps:
             _report_checkpoint(point, snapshot() if shard.rank == 0 else None)
             last_saved = point.step
 
     try:
-        train_model(
+        outcome = train_model(
             task,
             dataset,
             indices,
@@ -154,9 +147,11 @@ def _train_worker(config: dict[str, Any]) -> None:
             worker=Worker(cast(torch.device, ray.train.torch.get_device()), shard, wrap),
             resume=_load_checkpoint(checkpoint) if checkpoint else None,
         )
-    except TrainingError as error:
-        # Reported, not raised: it would fail the same way again, and Ray would retry it.
-        ray.train.report({"failure": str(error)})
+    except RayredError as error:
+        # Returned, not raised: it would fail the same way again, and Ray would retry it.
+        return str(error)
+    weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
+    return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, weights)
 
 
 def _report_checkpoint(point: Point, state: State | None) -> None:

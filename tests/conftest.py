@@ -1,0 +1,69 @@
+"""One tiny study, run once through the real command line, that many tests look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rayred.cluster import Cluster, connect
+
+TINY = {
+    "name": "tiny",
+    "dataset": "digits",
+    "model": "resnet8",
+    "train": {
+        "steps": 30,
+        "batch_size": 64,
+        "augment": {"crop": "pad", "pad": 1, "flip": False},
+    },
+    "sweep": {"fractions": [1.0, 0.5], "selectors": ["semantic", "random"], "trials": 2},
+    "verdict": {"margin": 5.0},
+}
+
+
+def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command line."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI",)}
+    return subprocess.run(
+        [sys.executable, "-m", "rayred.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment | settings,
+        check=False,
+    )
+
+
+def write_experiment(path: Path, **changes: object) -> Path:
+    path.write_text(yaml.safe_dump({**TINY, **changes}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run folder that is not to be changed, and what the command printed."""
+    root = tmp_path_factory.mktemp("study")
+    done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", root / "run")
+    assert done.returncode == 0, done.stderr
+    return root / "run", done.stdout
+
+
+@pytest.fixture
+def run_folder(finished: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of the finished run folder."""
+    shutil.copytree(finished[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Ray of the tests' own on this machine."""
+    with connect("local") as here:
+        yield here

@@ -1,0 +1,137 @@
+"""The sweep through real Ray Tune, with faults that really happen in the trial's process."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+
+from rayred import sweep
+from rayred.cluster import Cluster
+from rayred.config import Sweep, Train
+from rayred.data import load_dataset
+from rayred.errors import RayredError
+from rayred.execution import Execution
+from rayred.results import TrialResult, load_trials
+from rayred.sweep import SweepInputs, plan_trials, run_sweep
+from rayred.training.loop import Task
+from rayred.training.ray_train import Scaling
+
+STUDY = Sweep(fractions=[1.0, 0.5], selectors=["random"], trials=2)
+
+
+@pytest.fixture
+def inputs(cluster: Cluster) -> SweepInputs:  # noqa: ARG001 - needed for its Ray
+    digits = load_dataset("digits")
+    plain = {"steps": 8, "batch_size": 32, "augment": {"crop": "none", "flip": False}}
+    task = Task.for_dataset("resnet8", digits, Train.model_validate(plain), 0)
+    subsets = {"full-1.0": np.arange(1297), **{f"random-0.5-{t}": np.arange(600) for t in (0, 1)}}
+    return SweepInputs(task, ray.put(digits), digits.digest, subsets)
+
+
+def execution(tmp_path: Path, workers: int = 1) -> Execution:
+    one = Scaling(workers=workers)
+    return Execution(one, one, 1, one, 2 // workers, str(tmp_path / "ray"))
+
+
+def test_plan_has_the_full_set_once_a_repetition_and_pairs_by_seed():
+    plan = plan_trials(Sweep(fractions=[0.5, 1.0, 0.9], trials=2), seed=0)
+    assert [trial.name for trial in plan[:5]] == [
+        "full-1.0-0",
+        "semantic-0.9-0",
+        "random-0.9-0",
+        "semantic-0.5-0",
+        "random-0.5-0",
+    ]
+    assert len(plan) == 10
+    assert len({trial.seed for trial in plan[:5]}) == 1
+    assert plan[0].seed != plan[5].seed
+    assert plan[1].subset == "semantic-0.9"
+    assert plan[7].subset == "random-0.9-1"
+
+
+def test_results_are_kept_and_nothing_is_trained_twice(inputs, tmp_path):
+    plan = plan_trials(STUDY, 0)
+    heard: list[TrialResult] = []
+    first = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", heard.append)
+    assert {result.trial.name for result in heard} == {trial.name for trial in plan}
+    assert all(result.status == "finished" for result in first)
+    assert [result.n_train for result in first] == [1297, 600, 1297, 600]
+    assert first[0].curve[-1]["test_accuracy"] == first[0].test_accuracy
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    again = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", heard.append)
+    assert again == first
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    assert load_trials(tmp_path / "trials", plan) == first
+
+
+def test_same_seed_gives_the_same_accuracies(inputs, tmp_path):
+    plan = plan_trials(STUDY, 0)
+    runs = [
+        run_sweep(plan, inputs, execution(tmp_path), tmp_path / name, lambda _: None)
+        for name in ("a", "b")
+    ]
+    assert [r.test_accuracy for r in runs[0]] == [r.test_accuracy for r in runs[1]]
+
+
+def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(
+    inputs, tmp_path, monkeypatch
+):
+    original = sweep._run_trial
+
+    def poisoned(config, shared):
+        if config["trial"]["selector"] == "full" and config["trial"]["trial"] == 1:
+            task, *rest = shared
+            recipe = task.recipe.model_copy(update={"lr": 1e30, "warmup_steps": 0})
+            shared = (Task(task.spec, recipe, task.seed), *rest)
+        original(config, shared)
+
+    monkeypatch.setattr(sweep, "_run_trial", poisoned)
+    plan = plan_trials(STUDY, 0)
+    results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
+    assert [result.status for result in results] == ["finished", "finished", "failed", "finished"]
+    assert "the loss is nan" in results[2].reason
+    assert results[2].test_accuracy is None
+
+
+def test_a_trial_whose_process_dies_is_tried_again(inputs, tmp_path, monkeypatch):
+    original = sweep._run_trial
+    marker = tmp_path / "died"
+
+    def dies_once(config, shared):
+        if config["trial"]["selector"] == "full" and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(config, shared)
+
+    monkeypatch.setattr(sweep, "_run_trial", dies_once)
+    plan = plan_trials(STUDY, 0)
+    results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
+    assert marker.exists()
+    assert all(result.status == "finished" for result in results)
+
+
+def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run(
+    inputs, tmp_path, monkeypatch
+):
+    def always_dies(config, shared):
+        del config, shared
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_run_trial", always_dies)
+        with pytest.raises(RayredError, match=r"lost their worker.*full-1\.0-0"):
+            run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
+    results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
+    assert results[0].status == "finished"
+
+
+def test_a_trial_of_two_workers_runs_under_ray_train(inputs, tmp_path):
+    plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
+    both = execution(tmp_path, workers=2)
+    (result,) = run_sweep(plan, inputs, both, tmp_path / "trials", lambda _: None)
+    assert result.status == "finished"
+    assert result.curve[-1]["step"] == 8

@@ -1,0 +1,82 @@
+import numpy as np
+import torch
+
+from rayred.config import Data, Train
+from rayred.data import load_dataset
+from rayred.training.batches import Shard, evaluation_batches, training_batches, training_order
+
+CPU = torch.device("cpu")
+
+
+def recipe(**changes):
+    return Train.model_validate({"steps": 12, "batch_size": 8, **changes})
+
+
+def test_every_image_comes_once_an_epoch():
+    indices = np.array([3, 5, 8, 13, 21])
+    order = np.concatenate(list(training_order(indices, 4, 10, seed=0)))
+    for epoch in range(8):
+        assert sorted(order[5 * epoch : 5 * epoch + 5]) == indices.tolist()
+
+
+def test_a_trial_sees_exactly_its_subset():
+    digits = load_dataset("digits").train
+    kept = np.array([0, 7, 9, 400])
+    plain = recipe(augment={"crop": "none", "flip": False})
+    seen = {
+        tuple(image.flatten().tolist())
+        for x, _ in training_batches(digits, kept, plain, 0, CPU, Shard())
+        for image in x
+    }
+    assert seen == {tuple(digits.images[index].flatten().tolist()) for index in kept}
+
+
+def test_shards_make_up_the_batches_of_one_worker():
+    digits = load_dataset("digits").train
+    indices = np.arange(100)
+    whole = list(training_batches(digits, indices, recipe(), 1, CPU, Shard()))
+    halves = [
+        list(training_batches(digits, indices, recipe(), 1, CPU, Shard(rank, 2))) for rank in (0, 1)
+    ]
+    for step, (x, y) in enumerate(whole):
+        for rank in (0, 1):
+            assert torch.equal(halves[rank][step][0], x[rank::2])
+            assert torch.equal(halves[rank][step][1], y[rank::2])
+
+
+def test_batches_after_an_interruption_are_those_that_were_missing():
+    digits = load_dataset("digits").train
+    indices = np.arange(50)
+    whole = list(training_batches(digits, indices, recipe(), 2, CPU, Shard()))
+    rest = list(training_batches(digits, indices, recipe(), 2, CPU, Shard(), first_step=9))
+    assert len(rest) == 3
+    for (x, y), (x_rest, y_rest) in zip(whole[9:], rest, strict=True):
+        assert torch.equal(x, x_rest)
+        assert torch.equal(y, y_rest)
+
+
+def test_streamed_batches_are_the_resident_ones(tmp_path):
+    from tests.data.test_folder import write_images
+
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            write_images(tmp_path / split / name, 6, size=(8, 8))
+    both = [
+        load_dataset(f"folder:{tmp_path}", Data(image_size=8, load=load)).train
+        for load in ("memory", "stream")
+    ]
+    pairs = [training_batches(split, np.arange(12), recipe(), 3, CPU, Shard()) for split in both]
+    for (x, y), (x_streamed, y_streamed) in zip(*pairs, strict=True):
+        assert torch.equal(x, x_streamed)
+        assert torch.equal(y, y_streamed)
+
+
+def test_evaluation_sees_every_image_once_and_unchanged():
+    digits = load_dataset("digits").test
+    parts = [
+        [x for x, _ in evaluation_batches(digits, CPU, Shard(rank, 3), batch_size=64)]
+        for rank in range(3)
+    ]
+    for rank, part in enumerate(parts):
+        expected = torch.from_numpy(digits.images[rank::3]).permute(0, 3, 1, 2)
+        assert torch.equal(torch.cat(part), expected)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import ray
+import torch
+
+from rayred.config import Train
+from rayred.data import load_dataset
+from rayred.errors import TrainingError
+from rayred.training.embedding import embed_images, embed_with_ray
+from rayred.training.loop import Task, load_model
+from rayred.training.ray_train import (
+    Scaling,
+    load_trained,
+    save_trained,
+    train_with_ray,
+)
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def task(**changes: object) -> Task:
+    plain = {"steps": 20, "batch_size": 64, "augment": {"crop": "none", "flip": False}, **changes}
+    return Task.for_dataset("resnet8", load_dataset("digits"), Train.model_validate(plain), 0)
+
+
+def test_two_workers_train_and_what_they_made_can_be_read_back(tmp_path):
+    digits = load_dataset("digits")
+    trained = train_with_ray(
+        task(),
+        ray.put(digits),
+        ray.put(np.arange(640)),
+        Scaling(workers=2),
+        str(tmp_path / "ray"),
+        "two-workers",
+    )
+    assert trained.curve[-1].step == 20
+    assert trained.test_accuracy > 0.3
+    save_trained(tmp_path / "reference.pt", trained)
+    read = load_trained(tmp_path / "reference.pt")
+    assert read.curve == trained.curve
+    assert all(torch.equal(read.weights[name], value) for name, value in trained.weights.items())
+
+    model = load_model(task().spec, read.weights)
+    whole = embed_images(model, digits.train, torch.device("cpu"))
+    sharded = embed_with_ray(
+        task().spec, read.weights, ray.put(digits), len(digits.train), Scaling(workers=3)
+    )
+    assert whole.shape == (1297, 64)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(sharded, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_told_and_not_tried_again(tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss is nan after step"):
+        train_with_ray(
+            task(lr=1e30, warmup_steps=0),
+            ray.put(load_dataset("digits")),
+            ray.put(np.arange(640)),
+            Scaling(),
+            str(tmp_path),
+            "diverges",
+        )
