@@ -129,15 +129,15 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _results(given: argparse.Namespace) -> int:
-    from rayred.pipeline import results
     from rayred.report.table import format_table
+    from rayred.review import results
 
     print(format_table(results(given.dir)))
     return 0
 
 
 def _report(given: argparse.Namespace) -> int:
-    from rayred.pipeline import report
+    from rayred.review import report
 
     report(given.dir)
     print(given.dir / "report.html")
@@ -145,7 +145,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _ui(given: argparse.Namespace) -> int:
-    from rayred.pipeline import tracking_of
+    from rayred.review import tracking_of
     from rayred.tracking import serve
 
     uri, experiment = tracking_of(given.dir)
@@ -156,7 +156,7 @@ def _ui(given: argparse.Namespace) -> int:
 
 
 def _upload(given: argparse.Namespace) -> int:
-    from rayred.pipeline import upload
+    from rayred.review import upload
 
     tracker = upload(given.dir, given.uri)
     if tracker.failure is not None:

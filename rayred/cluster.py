@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
     """
     os.environ |= {key: value for key, value in _RAY_SETTINGS.items() if key not in os.environ}
     target = address or os.environ.get("RAY_ADDRESS") or "local"
+    if ":" in target and "//" not in target:
+        _check_answers(target)
     try:
         ray.init(
             address=target,
@@ -76,3 +79,13 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         yield Cluster(alive, max(1, int(total.get("CPU", 1))), int(total.get("GPU", 0)))
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise at once where nothing listens; Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10):
+            return
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--address {address}: no Ray cluster answers there: {error}") from error

@@ -70,4 +70,4 @@ def _storage(setting: str, cluster: Cluster, folder: Path) -> str:
             f"storage: 'auto': the cluster has {cluster.nodes} nodes; name a folder or URL that"
             " all of them share, such as s3://BUCKET/rayred"
         )
-    return str(folder / "ray")
+    return str(folder.resolve() / "ray")

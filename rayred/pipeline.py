@@ -10,31 +10,27 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from rayred.class_trees import ClassTrees, kept_images, load_trees, save_trees
-from rayred.cluster import Cluster, connect
+from rayred.class_trees import ClassTrees
+from rayred.cluster import connect
 from rayred.clustering import cluster_classes
 from rayred.config import Experiment
 from rayred.data import Dataset, load_dataset
-from rayred.errors import RunFolderError
 from rayred.execution import Execution
-from rayred.experiment_file import flatten, load_experiment
-from rayred.report.study import StudyReport, write_report
-from rayred.results import TrialResult, load_trials, save_results
-from rayred.run_folder import CONFIG_FILE, Made, RunFolder, Stage, open_run_folder, read_json
-from rayred.selection import Candidates, Subset, load_subsets, make_subsets, save_subsets
-from rayred.sweep import SweepInputs, plan_trials, run_sweep
-from rayred.tracking import Tracker, tracking_uri
+from rayred.experiment_file import load_experiment
+from rayred.results import TrialResult, plan_trials, save_results
+from rayred.review import emptied_classes, start_tracking, write_study
+from rayred.run_folder import Made, RunFolder, open_run_folder
+from rayred.selection import Candidates, Subset, make_subsets
+from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
+from rayred.sweep import SweepInputs, run_sweep
+from rayred.tracking import Tracker
 from rayred.training.embedding import embed_with_ray
 from rayred.training.loop import Task
-from rayred.training.ray_train import Trained, load_trained, save_trained, train_with_ray
+from rayred.training.ray_train import train_with_ray
+from rayred.training.trained import Trained
 from rayred.verdict import Verdict, judge
 
 logger = logging.getLogger(__name__)
-
-REFERENCE = Stage[Trained]("reference", "reference.pt", 1, save_trained, load_trained)
-EMBEDDINGS = Stage[NDArray[np.float32]]("embeddings", "embeddings.npy", 1, np.save, np.load)
-TREES = Stage[ClassTrees]("trees", "trees.npz", 1, save_trees, load_trees)
-SUBSETS = Stage[dict[str, Subset]]("subsets", "subsets", 1, save_subsets, load_subsets)
 
 
 @dataclass(frozen=True)
@@ -83,18 +79,19 @@ def run(
         experiment = load_experiment(Path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
     dataset = load_dataset(experiment.dataset, experiment.data)
-    with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
-        tracker = _start_tracking(experiment, folder, dataset.digest)
-        with connect(address) as cluster:
-            job = _Job(experiment, folder, dataset, cluster)
+    with connect(address) as cluster:
+        execution = Execution.plan(experiment, cluster, path)
+        with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
+            tracker = start_tracking(experiment, folder, dataset.digest)
+            job = _Job(experiment, folder, dataset, execution)
             reference = _train_reference(job)
             embeddings = _embed(job, reference)
             trees = _grow_trees(job, embeddings)
             subsets = _choose_subsets(job, embeddings, trees)
             results = _sweep(job, subsets, tracker)
-        verdict = judge(experiment.name, results, experiment.verdict.margin)
-        _report(experiment, folder, dataset, verdict, results)
-        tracker.finish()
+            verdict = judge(experiment.name, results, experiment.verdict.margin)
+            write_study(experiment, folder, dataset, verdict, results)
+            tracker.finish()
     failed = tuple(result for result in results if result.status == "failed")
     return Study(folder.path, verdict, failed, tracker.uri, tracker.failure)
 
@@ -103,13 +100,13 @@ class _Job:
     """What every stage of one run needs."""
 
     def __init__(
-        self, experiment: Experiment, folder: RunFolder, dataset: Dataset, cluster: Cluster
+        self, experiment: Experiment, folder: RunFolder, dataset: Dataset, execution: Execution
     ) -> None:
         self.experiment = experiment
         self.folder = folder
         self.dataset = dataset
         self.dataset_ref = ray.put(dataset)
-        self.execution = Execution.plan(experiment, cluster, folder.path)
+        self.execution = execution
         self.task = Task.for_dataset(experiment.model, dataset, experiment.train, experiment.seed)
 
 
@@ -170,7 +167,7 @@ def _choose_subsets(
 ) -> Made[dict[str, Subset]]:
     sweep, seed = job.experiment.sweep, job.experiment.seed
     inputs = {"trees": trees.key, "sweep": sweep.model_dump(mode="json"), "seed": seed}
-    for note in _emptied_classes(job.dataset, sweep.fractions):
+    for note in emptied_classes(job.dataset, sweep.fractions):
         logger.warning("%s", note)
 
     def choose(_: str) -> dict[str, Subset]:
@@ -186,137 +183,3 @@ def _sweep(job: _Job, subsets: Made[dict[str, Subset]], tracker: Tracker) -> lis
     results = run_sweep(plan, inputs, job.execution, job.folder / "trials", tracker.log_trial)
     save_results(job.folder / "results.parquet", results)
     return results
-
-
-def report(out: Path | str) -> Verdict:
-    """Make results.json, the figures and the page again from what a run left.
-
-    Raises
-    ------
-    RunFolderError
-        There is no run, or it has not got as far as its sweep.
-    """
-    folder, experiment = _open_finished(Path(out))
-    results = _trials_so_far(folder, experiment)
-    if not results or not (folder / TREES.file).exists():
-        raise RunFolderError(f"{out}: no trial has ended yet; finish it with 'rayred run'")
-    dataset = load_dataset(experiment.dataset, experiment.data)
-    verdict = judge(experiment.name, results, experiment.verdict.margin)
-    save_results(folder / "results.parquet", results)
-    _report(experiment, folder, dataset, verdict, results)
-    return verdict
-
-
-def results(out: Path | str) -> Verdict:
-    """Return the verdict on the trials that a run has finished so far.
-
-    Raises
-    ------
-    RunFolderError
-        There is no run, or no trial of it has ended.
-    """
-    folder, experiment = _open_finished(Path(out))
-    trials = _trials_so_far(folder, experiment)
-    if not trials:
-        raise RunFolderError(f"{out}: no trial has ended yet; finish it with 'rayred run'")
-    return judge(experiment.name, trials, experiment.verdict.margin)
-
-
-def tracking_of(out: Path | str) -> tuple[str, str]:
-    """Return the MLflow store of a run, and its experiment there."""
-    folder, experiment = _open_finished(Path(out))
-    return tracking_uri(experiment.tracking.uri, folder), experiment.tracking.experiment
-
-
-def upload(out: Path | str, uri: str | None = None) -> Tracker:
-    """Send to MLflow what it has not got of a finished run; see `Tracker.failure` afterwards.
-
-    Parameters
-    ----------
-    out
-        Run folder.
-    uri
-        Tracking server or database; by default the run's own.
-
-    Raises
-    ------
-    RunFolderError
-        There is no finished run.
-    """
-    folder, experiment = _open_finished(Path(out))
-    if not (folder / "results.json").exists():
-        raise RunFolderError(f"{out}: the run is not finished; finish it with 'rayred run'")
-    digest = read_json(folder / "results.json")["dataset"]["digest"]
-    tracker = _start_tracking(experiment, folder, digest, uri)
-    for result in _trials_so_far(folder, experiment):
-        tracker.log_trial(result)
-    tracker.finish()
-    return tracker
-
-
-def _open_finished(path: Path) -> tuple[RunFolder, Experiment]:
-    folder = RunFolder(path.resolve())
-    if not (folder / CONFIG_FILE).is_file():
-        raise RunFolderError(f"{path}: no run folder (it has no {CONFIG_FILE})")
-    return folder, load_experiment(folder / CONFIG_FILE)
-
-
-def _trials_so_far(folder: RunFolder, experiment: Experiment) -> list[TrialResult]:
-    plan = plan_trials(experiment.sweep, experiment.seed)
-    return load_trials(folder / "trials", plan)
-
-
-def _emptied_classes(dataset: Dataset, fractions: list[float]) -> list[str]:
-    """Say which classes a subset would leave without an image, were one not kept all the same."""
-    sizes = dataset.train.class_sizes()
-    return [
-        f"fraction {fraction:g} of class {name!r} ({size} images) rounds to no image; one is kept"
-        for fraction in fractions
-        for name, size in zip(dataset.classes, sizes, strict=True)
-        if int(fraction * size + 0.5) < kept_images(size, fraction)
-    ]
-
-
-def _report(
-    experiment: Experiment,
-    folder: RunFolder,
-    dataset: Dataset,
-    verdict: Verdict,
-    results: list[TrialResult],
-) -> None:
-    reference = REFERENCE.load(folder / REFERENCE.file)
-    skipped = [*dataset.train.skipped, *dataset.test.skipped]
-    notes = _emptied_classes(dataset, experiment.sweep.fractions)
-    notes += [f"left out, as it cannot be decoded: {name}" for name in skipped]
-    notes += [
-        f"trial {result.trial.name} failed: {result.reason}"
-        for result in results
-        if result.status == "failed"
-    ]
-    write_report(
-        folder,
-        StudyReport(
-            experiment=experiment,
-            dataset=dataset,
-            reference_accuracy=reference.test_accuracy,
-            reference_seconds=reference.train_seconds,
-            embeddings=EMBEDDINGS.load(folder / EMBEDDINGS.file),
-            trees=TREES.load(folder / TREES.file),
-            verdict=verdict,
-            notes=notes,
-        ),
-    )
-
-
-def _start_tracking(
-    experiment: Experiment, folder: RunFolder, digest: str, uri: str | None = None
-) -> Tracker:
-    tracker = Tracker(
-        uri or tracking_uri(experiment.tracking.uri, folder),
-        experiment.tracking.experiment,
-        folder,
-        experiment.name,
-        flatten(experiment.model_dump(mode="json")),
-    )
-    tracker.start({"dataset": experiment.dataset, "dataset.digest": digest})
-    return tracker

@@ -1,4 +1,4 @@
-"""The trials of a sweep as values, and the files that they are kept in."""
+"""The trials of a sweep: planned, finished, and the files that they are kept in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
+from rayred.config import Sweep
 from rayred.run_folder import read_json, replacing, write_json
+from rayred.selection import FULL, subset_name
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,21 @@ class TrialResult:
     """Why it failed."""
     curve: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     """Points of the training's curve: step, epoch, train_loss, lr, test_accuracy."""
+
+
+def plan_trials(sweep: Sweep, seed: int) -> list[Trial]:
+    """Return all trials, one repetition after another, so that a part of them is already useful.
+
+    The full set is trained on once a repetition, not once a selector.
+    """
+    plan = []
+    for number in range(sweep.trials):
+        train_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        for fraction in sorted(sweep.fractions, reverse=True):
+            for selector in [FULL] if fraction == 1 else sweep.selectors:
+                name = subset_name(selector, fraction, number)
+                plan.append(Trial(selector, fraction, number, train_seed, name))
+    return plan
 
 
 def save_trial(folder: Path, key: str, result: TrialResult) -> None:

@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from rayred.config import Sweep
 from rayred.data.dataset import Dataset
 from rayred.errors import RayredError
 from rayred.execution import Execution
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
-from rayred.selection import FULL, subset_name
 from rayred.training.loop import Task, Worker, train_model
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 
@@ -61,21 +59,6 @@ class SweepInputs:
                 "workers": workers,
             }
         )
-
-
-def plan_trials(sweep: Sweep, seed: int) -> list[Trial]:
-    """Return all trials, one repetition after another, so that a part of them is already useful.
-
-    The full set is trained on once a repetition, not once a selector.
-    """
-    plan = []
-    for number in range(sweep.trials):
-        train_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        for fraction in sorted(sweep.fractions, reverse=True):
-            for selector in [FULL] if fraction == 1 else sweep.selectors:
-                name = subset_name(selector, fraction, number)
-                plan.append(Trial(selector, fraction, number, train_seed, name))
-    return plan
 
 
 def run_sweep(

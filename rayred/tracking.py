@@ -286,7 +286,7 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise TrackingError(f"port {port} is taken; choose another with --port")
-    command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", str(port)],
         stdout=subprocess.DEVNULL,

@@ -14,8 +14,8 @@ from rayred.config import Sweep, Train
 from rayred.data import load_dataset
 from rayred.errors import RayredError
 from rayred.execution import Execution
-from rayred.results import TrialResult, load_trials
-from rayred.sweep import SweepInputs, plan_trials, run_sweep
+from rayred.results import TrialResult, load_trials, plan_trials
+from rayred.sweep import SweepInputs, run_sweep
 from rayred.training.loop import Task
 from rayred.training.ray_train import Scaling
 
@@ -68,12 +68,12 @@ def test_results_are_kept_and_nothing_is_trained_twice(inputs, tmp_path):
 
 
 def test_same_seed_gives_the_same_accuracies(inputs, tmp_path):
-    plan = plan_trials(STUDY, 0)
+    plan = plan_trials(STUDY.model_copy(update={"trials": 1}), 0)
     runs = [
         run_sweep(plan, inputs, execution(tmp_path), tmp_path / name, lambda _: None)
         for name in ("a", "b")
     ]
-    assert [r.test_accuracy for r in runs[0]] == [r.test_accuracy for r in runs[1]]
+    assert [r.curve for r in runs[0]] == [r.curve for r in runs[1]]
 
 
 def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(
@@ -123,6 +123,7 @@ def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run
     plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "_run_trial", always_dies)
+        patch.setattr(sweep, "MAX_FAILURES", 1)
         with pytest.raises(RayredError, match=r"lost their worker.*full-1\.0-0"):
             run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
     results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)

@@ -19,6 +19,7 @@ from rayred.data.dataset import Dataset
 from rayred.errors import RayredError, TrainingError
 from rayred.training.batches import Shard
 from rayred.training.loop import Point, State, Task, Worker, train_model
+from rayred.training.trained import Trained
 
 CHECKPOINT_FILE = "training.pt"
 MAX_FAILURES = 3
@@ -41,32 +42,6 @@ class Scaling:
             use_gpu=self.gpu,
             resources_per_worker={"CPU": self.threads, **({"GPU": 1} if self.gpu else {})},
         )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What is left of a training that ran under Ray Train."""
-
-    test_accuracy: float
-    """0 to 1."""
-    train_seconds: float
-    """Seconds spent on training steps."""
-    curve: tuple[Point, ...]
-    weights: dict[str, torch.Tensor]
-    """State of the model."""
-
-
-def save_trained(path: Path, trained: Trained) -> None:
-    """Write a finished training, weights included."""
-    curve = [asdict(point) for point in trained.curve]
-    torch.save({**vars(trained), "curve": curve}, path)
-
-
-def load_trained(path: Path) -> Trained:
-    """Read what `save_trained` wrote."""
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    stored["curve"] = tuple(Point(**point) for point in stored["curve"])
-    return Trained(**stored)
 
 
 def train_with_ray(

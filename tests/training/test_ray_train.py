@@ -8,12 +8,8 @@ from rayred.data import load_dataset
 from rayred.errors import TrainingError
 from rayred.training.embedding import embed_images, embed_with_ray
 from rayred.training.loop import Task, load_model
-from rayred.training.ray_train import (
-    Scaling,
-    load_trained,
-    save_trained,
-    train_with_ray,
-)
+from rayred.training.ray_train import Scaling, train_with_ray
+from rayred.training.trained import load_trained, save_trained
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -1,0 +1,161 @@
+"""What a run has left, looked at again: table, report, MLflow. Needs no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rayred.class_trees import kept_images
+from rayred.config import Experiment
+from rayred.errors import RunFolderError
+from rayred.experiment_file import flatten, load_experiment
+from rayred.results import TrialResult, load_trials, plan_trials, save_results
+from rayred.run_folder import CONFIG_FILE, RunFolder, read_json
+from rayred.tracking import Tracker, tracking_uri
+from rayred.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from rayred.data import Dataset
+
+
+def report(out: Path | str) -> Verdict:
+    """Make results.json, the figures and the page again from what a run left.
+
+    Raises
+    ------
+    RunFolderError
+        There is no run, or it has not got as far as its sweep.
+    """
+    folder, experiment = _open_finished(Path(out))
+    results = _trials_so_far(folder, experiment)
+    if not results or not (folder / "trees.npz").exists():
+        raise RunFolderError(f"{out}: no trial has ended yet; finish it with 'rayred run'")
+    # Imported here: printing the table of a run needs no data set.
+    from rayred.data import load_dataset
+
+    dataset = load_dataset(experiment.dataset, experiment.data)
+    verdict = judge(experiment.name, results, experiment.verdict.margin)
+    save_results(folder / "results.parquet", results)
+    write_study(experiment, folder, dataset, verdict, results)
+    return verdict
+
+
+def results(out: Path | str) -> Verdict:
+    """Return the verdict on the trials that a run has finished so far.
+
+    Raises
+    ------
+    RunFolderError
+        There is no run, or no trial of it has ended.
+    """
+    folder, experiment = _open_finished(Path(out))
+    trials = _trials_so_far(folder, experiment)
+    if not trials:
+        raise RunFolderError(f"{out}: no trial has ended yet; finish it with 'rayred run'")
+    return judge(experiment.name, trials, experiment.verdict.margin)
+
+
+def tracking_of(out: Path | str) -> tuple[str, str]:
+    """Return the MLflow store of a run, and its experiment there."""
+    folder, experiment = _open_finished(Path(out))
+    return tracking_uri(experiment.tracking.uri, folder), experiment.tracking.experiment
+
+
+def upload(out: Path | str, uri: str | None = None) -> Tracker:
+    """Send to MLflow what it has not got of a finished run; see `Tracker.failure` afterwards.
+
+    Parameters
+    ----------
+    out
+        Run folder.
+    uri
+        Tracking server or database; by default the run's own.
+
+    Raises
+    ------
+    RunFolderError
+        There is no finished run.
+    """
+    folder, experiment = _open_finished(Path(out))
+    if not (folder / "results.json").exists():
+        raise RunFolderError(f"{out}: the run is not finished; finish it with 'rayred run'")
+    digest = read_json(folder / "results.json")["dataset"]["digest"]
+    tracker = start_tracking(experiment, folder, digest, uri)
+    for result in _trials_so_far(folder, experiment):
+        tracker.log_trial(result)
+    tracker.finish()
+    return tracker
+
+
+def _open_finished(path: Path) -> tuple[RunFolder, Experiment]:
+    folder = RunFolder(path.resolve())
+    if not (folder / CONFIG_FILE).is_file():
+        raise RunFolderError(f"{path}: no run folder (it has no {CONFIG_FILE})")
+    return folder, load_experiment(folder / CONFIG_FILE)
+
+
+def _trials_so_far(folder: RunFolder, experiment: Experiment) -> list[TrialResult]:
+    plan = plan_trials(experiment.sweep, experiment.seed)
+    return load_trials(folder / "trials", plan)
+
+
+def emptied_classes(dataset: Dataset, fractions: list[float]) -> list[str]:
+    """Say which classes a subset would leave without an image, were one not kept all the same."""
+    sizes = dataset.train.class_sizes()
+    return [
+        f"fraction {fraction:g} of class {name!r} ({size} images) rounds to no image; one is kept"
+        for fraction in fractions
+        for name, size in zip(dataset.classes, sizes, strict=True)
+        if int(fraction * size + 0.5) < kept_images(size, fraction)
+    ]
+
+
+def write_study(
+    experiment: Experiment,
+    folder: RunFolder,
+    dataset: Dataset,
+    verdict: Verdict,
+    results: list[TrialResult],
+) -> None:
+    """Write results.json, the figures and the page of a study."""
+    # Imported here: printing the table of a run needs neither torch nor matplotlib.
+    from rayred.report.study import StudyReport, write_report
+    from rayred.stages import EMBEDDINGS, REFERENCE, TREES
+
+    reference = REFERENCE.load(folder / REFERENCE.file)
+    skipped = [*dataset.train.skipped, *dataset.test.skipped]
+    notes = emptied_classes(dataset, experiment.sweep.fractions)
+    notes += [f"left out, as it cannot be decoded: {name}" for name in skipped]
+    notes += [
+        f"trial {result.trial.name} failed: {result.reason}"
+        for result in results
+        if result.status == "failed"
+    ]
+    write_report(
+        folder,
+        StudyReport(
+            experiment=experiment,
+            dataset=dataset,
+            reference_accuracy=reference.test_accuracy,
+            reference_seconds=reference.train_seconds,
+            embeddings=EMBEDDINGS.load(folder / EMBEDDINGS.file),
+            trees=TREES.load(folder / TREES.file),
+            verdict=verdict,
+            notes=notes,
+        ),
+    )
+
+
+def start_tracking(
+    experiment: Experiment, folder: RunFolder, digest: str, uri: str | None = None
+) -> Tracker:
+    """Return a tracker whose parent run is there, or that says why MLflow does not answer."""
+    tracker = Tracker(
+        uri or tracking_uri(experiment.tracking.uri, folder),
+        experiment.tracking.experiment,
+        folder,
+        experiment.name,
+        flatten(experiment.model_dump(mode="json")),
+    )
+    tracker.start({"dataset": experiment.dataset, "dataset.digest": digest})
+    return tracker

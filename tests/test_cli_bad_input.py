@@ -1,0 +1,138 @@
+"""Every bad input through the real command line: exit code 2 and one message, no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import rayred, write_experiment
+from tests.data.test_folder import write_images
+
+
+def check(done, *messages: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for message in messages:
+        assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "messages"),
+    [
+        ("modle=resnet8", ["modle: unknown key; did you mean 'model'?"]),
+        ("train.steps=many", ["train.steps: 'many': "]),
+        ("sweep.fractions=[1.0,1.5]", ["sweep.fractions[1]: 1.5", "fraction in (0, 1]"]),
+        ("dataset=cifar", ["dataset: 'cifar': unknown data set; did you mean 'cifar10'?"]),
+        ("sweep.selectors=[semantics]", ["did you mean 'semantic'?", "Allowed: semantic, random"]),
+    ],
+)
+def test_bad_settings(tmp_path, override, messages):
+    path = write_experiment(tmp_path / "study.yaml")
+    check(rayred("run", path, "--set", override), str(path), *messages)
+
+
+def test_missing_experiment_file(tmp_path):
+    check(rayred("run", tmp_path / "none.yaml"), "none.yaml: cannot read the experiment file")
+
+
+def test_unknown_command():
+    check(rayred("rum", "x.yaml"), "invalid choice: 'rum'")
+
+
+def folder_study(root: Path, **changes: object) -> Path:
+    for split, count in (("train", 4), ("test", 2)):
+        for name in ("cat", "dog"):
+            write_images(root / "pets" / split / name, count)
+    return write_experiment(
+        root / "study.yaml", dataset=f"folder:{root / 'pets'}", data={"image_size": 8}, **changes
+    )
+
+
+def test_missing_folder(tmp_path):
+    path = write_experiment(tmp_path / "study.yaml", dataset=f"folder:{tmp_path / 'none'}")
+    check(rayred("run", path, "--out", tmp_path / "run"), "no such folder")
+    assert not (tmp_path / "run").exists()
+
+
+def test_empty_class(tmp_path):
+    path = folder_study(tmp_path)
+    (tmp_path / "pets" / "train" / "eel").mkdir()
+    check(rayred("run", path, "--out", tmp_path / "run"), "class 'eel' has no images")
+
+
+def test_classes_that_differ(tmp_path):
+    path = folder_study(tmp_path)
+    (tmp_path / "pets" / "test" / "dog").rename(tmp_path / "pets" / "test" / "wolf")
+    check(rayred("run", path, "--out", tmp_path / "run"), "only in training: 'dog'", "'wolf'")
+
+
+def test_undecodable_image_is_named(tmp_path):
+    path = folder_study(tmp_path)
+    (tmp_path / "pets" / "train" / "cat" / "0.png").write_bytes(b"no image")
+    check(rayred("run", path, "--out", tmp_path / "run"), "cat/0.png", "data.undecodable: skip")
+
+
+def test_run_folder_of_another_config(run_folder, tmp_path):
+    path = write_experiment(tmp_path / "study.yaml", seed=5)
+    done = rayred("run", path, "--out", run_folder)
+    check(done, "another config: seed (0 there, 5 now)", "--fresh", "--update")
+
+
+def test_run_folder_without_write_permission(tmp_path):
+    path = write_experiment(tmp_path / "study.yaml")
+    check(rayred("run", path, "--out", "/proc/rayred"), "/proc/rayred: cannot write the run folder")
+
+
+def test_gpu_that_is_not_there(tmp_path):
+    path = write_experiment(tmp_path / "study.yaml", resources={"device": "cuda"})
+    done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
+    check(done, "resources.device: 'cuda': the cluster has no GPU")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_workers_than_processors(tmp_path):
+    path = write_experiment(
+        tmp_path / "study.yaml", resources={"workers": 64, "device": "cpu"}, seed=1
+    )
+    check(rayred("run", path, "--out", tmp_path / "run"), "resources.workers: 64")
+
+
+def test_no_cluster_at_the_address(tmp_path):
+    path = write_experiment(tmp_path / "study.yaml")
+    done = rayred("run", path, "--out", tmp_path / "run", "--address", "127.0.0.1:1")
+    check(done, "--address 127.0.0.1:1: no Ray cluster answers there")
+
+
+@pytest.mark.parametrize("command", ["results", "report", "ui", "upload"])
+def test_no_run_folder(tmp_path, command):
+    check(rayred(command, tmp_path), f"{tmp_path}: no run folder")
+
+
+def test_ui_on_a_port_that_is_taken(run_folder):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = rayred("ui", run_folder, "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "is taken; choose another with --port" in done.stderr
+
+
+def test_a_class_whose_share_rounds_to_none_keeps_one_and_skipped_images_are_listed(tmp_path):
+    sweep = {"fractions": [1.0, 0.1], "selectors": ["semantic"], "trials": 1}
+    path = folder_study(
+        tmp_path, sweep=sweep, train={"steps": 2, "batch_size": 4}, verdict={"margin": 9.0}
+    )
+    settings = yaml.safe_load(path.read_text())
+    settings["data"]["undecodable"] = "skip"
+    path.write_text(yaml.safe_dump(settings))
+    (tmp_path / "pets" / "train" / "cat" / "0.png").write_bytes(b"no image")
+    done = rayred("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in done.stderr
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "rounds to no image" in page
+    assert "cat/0.png" in page

@@ -1,0 +1,100 @@
+"""Kill everything at any point, start again: nothing finished is done twice, same results."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import rayred, write_experiment
+
+
+def descendants(root: int) -> list[int]:
+    """All processes that `root` started, and theirs."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except OSError:
+                continue
+            children.setdefault(int(parent), []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        waiting += (new := children.get(waiting.pop(), []))
+        found += new
+    return found
+
+
+def run_and_kill(arguments: list[str], reached: Callable[[], bool]) -> None:
+    """Start the command, wait until it has got so far, then kill -9 it and all it started."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "rayred.cli", *arguments],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        until = time.monotonic() + 120
+        while not reached():
+            assert process.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        for pid in [process.pid, *descendants(process.pid)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+@pytest.mark.timeout(400)
+def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_path):
+    study = write_experiment(tmp_path / "tiny.yaml")
+    out = tmp_path / "run"
+    command = ["run", str(study), "--out", str(out)]
+
+    run_and_kill(command, (out / "stages" / "reference.json").exists)
+    reference = (out / "reference.pt").stat().st_mtime_ns
+
+    run_and_kill(command, lambda: len(list((out / "trials").glob("[!.]*.json"))) >= 2)
+    done = {path: path.stat().st_mtime_ns for path in (out / "trials").glob("[!.]*.json")}
+    assert 2 <= len(done) < 6
+
+    last = rayred(*command)
+    assert last.returncode == 0, last.stderr
+    assert "reference: already done" in last.stderr
+    assert f"{len(done)} of 6 trials are already done" in last.stderr
+    assert (out / "reference.pt").stat().st_mtime_ns == reference
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+    columns = ["selector", "fraction", "trial", "seed", "n_train", "test_accuracy", "status"]
+    ours = pd.read_parquet(out / "results.parquet")[columns]
+    uninterrupted = pd.read_parquet(finished[0] / "results.parquet")[columns]
+    pd.testing.assert_frame_equal(ours, uninterrupted)
+
+    from rayred.tracking import create_store
+
+    client = create_store(f"sqlite:///{out / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
+    names = [run.data.tags["mlflow.runName"] for run in runs]
+    assert len(names) == len(set(names)) == 7
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
+    sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic", "random"], "trials": 3}
+    study = write_experiment(tmp_path / "tiny.yaml", sweep=sweep)
+    done = rayred("run", study, "--out", run_folder, "--update")
+    assert done.returncode == 0, done.stderr
+    for stage in ("reference", "embeddings", "trees"):
+        assert f"{stage}: already done" in done.stderr
+    assert "6 of 9 trials are already done" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(pd.read_parquet(run_folder / "results.parquet")) == 9
