@@ -22,6 +22,22 @@ class ClassTrees:
     """C arrays: the images of each class, ascending; row i of a class's tree is its i-th image."""
     trees: tuple[Tree, ...]
 
+    def groups(self, fraction: float) -> NDArray[np.int64]:
+        """Return the redundant group of every image at a fraction, numbered over all classes.
+
+        Returns
+        -------
+        groups
+            (N,) int64, class after class.
+        """
+        groups = np.empty(sum(len(rows) for rows in self.members), dtype=np.int64)
+        first = 0
+        for rows, tree in zip(self.members, self.trees, strict=True):
+            count = kept_images(len(rows), fraction)
+            groups[rows] = first + tree.labels(count)
+            first += count
+        return groups
+
 
 def save_trees(path: Path, trees: ClassTrees) -> None:
     """Write all trees into one .npz file: arrays of all classes one after another."""

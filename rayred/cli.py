@@ -13,6 +13,8 @@ from rayred.errors import RayredError
 
 DATASET_HELP = "digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB"
 
+ARRAY_HELP = ".npy, .npz or .parquet"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0 when done, 1 when it failed, 2 on bad input."""
@@ -44,14 +46,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(run)
     run.add_argument("--out", metavar="DIR", type=Path, help="run folder (default: runs/NAME)")
     _add_address(run)
-    over = run.add_mutually_exclusive_group()
-    over.add_argument("--fresh", action="store_true", help="start over in the run folder")
-    over.add_argument(
-        "--update",
-        action="store_true",
-        help="go on with a changed config: redo only what depends on the changes",
-    )
+    _add_again(run)
     run.set_defaults(call=_run)
+
+    prune = commands.add_parser("prune", help="keep one image of every redundant group")
+    prune.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    _add_keep(prune)
+    prune.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write")
+    prune.add_argument(
+        "--embeddings", metavar="FILE", type=Path, help="one embedding an image (default: train)"
+    )
+    _add_set(prune)
+    _add_address(prune)
+    _add_again(prune)
+    prune.set_defaults(call=_prune)
+
+    cluster = commands.add_parser("cluster", help="cluster embeddings, each class on its own")
+    cluster.add_argument("embeddings", metavar="EMBEDDINGS", type=Path, help=ARRAY_HELP)
+    cluster.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=ARRAY_HELP)
+    _add_keep(cluster)
+    cluster.add_argument("--out", metavar="FILE", type=Path, required=True, help=ARRAY_HELP)
+    cluster.set_defaults(call=_cluster)
 
     results = commands.add_parser("results", help="print the table of a run, with the verdict")
     _add_folder(results)
@@ -81,6 +96,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", type=Path, help="run folder")
+
+
+def _add_again(parser: argparse.ArgumentParser) -> None:
+    over = parser.add_mutually_exclusive_group()
+    over.add_argument("--fresh", action="store_true", help="start over in the run folder")
+    over.add_argument(
+        "--update",
+        action="store_true",
+        help="go on with a changed config: redo only what depends on the changes",
+    )
+
+
+def _add_keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", type=float, required=True, help="fraction of every class to keep, in (0, 1]"
+    )
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +157,31 @@ def _run(given: argparse.Namespace) -> int:
     for result in study.failed:
         print(f"rayred: trial {result.trial.name} failed: {result.reason}", file=sys.stderr)
     return 1 if study.failed else 0
+
+
+def _prune(given: argparse.Namespace) -> int:
+    from rayred.pipeline import prune
+
+    pruned = prune(
+        given.dataset,
+        given.keep,
+        given.out,
+        embeddings=given.embeddings,
+        overrides=given.overrides,
+        address=given.address,
+        fresh=given.fresh,
+        update=given.update,
+    )
+    print(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
+    return 0
+
+
+def _cluster(given: argparse.Namespace) -> int:
+    from rayred.embedding_groups import group_embeddings
+
+    kept, rows = group_embeddings(given.embeddings, given.labels, given.keep, given.out)
+    print(f"{kept:,} of {rows:,} rows are kept: {given.out}")
+    return 0
 
 
 def _results(given: argparse.Namespace) -> int:

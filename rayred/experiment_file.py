@@ -44,9 +44,16 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     settings = _parse_yaml(text, str(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: expected a mapping of settings such as 'dataset: digits'")
+    return override_experiment(settings, str(path), overrides)
+
+
+def override_experiment(
+    settings: dict[str, Any], source: str, overrides: Sequence[str]
+) -> Experiment:
+    """Validate settings with ``key.path=value`` overrides on top."""
     for override in overrides:
         _apply(settings, override)
-    return parse_experiment(settings, str(path))
+    return parse_experiment(settings, source)
 
 
 def parse_experiment(settings: Mapping[str, Any], source: str) -> Experiment:

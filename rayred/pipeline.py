@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from rayred.array_files import read_embeddings
 from rayred.class_trees import ClassTrees
 from rayred.cluster import connect
 from rayred.clustering import cluster_classes
 from rayred.config import Experiment
-from rayred.data import Dataset, load_dataset
+from rayred.data import Dataset, load_dataset, load_train_split
+from rayred.errors import ConfigError
 from rayred.execution import Execution
-from rayred.experiment_file import load_experiment
+from rayred.experiment_file import load_experiment, override_experiment
+from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, write_study
 from rayred.run_folder import Made, RunFolder, open_run_folder
-from rayred.selection import Candidates, Subset, make_subsets
+from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
 from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
 from rayred.sweep import SweepInputs, run_sweep
 from rayred.tracking import Tracker
@@ -94,6 +100,79 @@ def run(
             tracker.finish()
     failed = tuple(result for result in results if result.status == "failed")
     return Study(folder.path, verdict, failed, tracker.uri, tracker.failure)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A data set made smaller."""
+
+    folder: Path
+    """Where `kept.npy`, `groups.parquet` and, of an image folder, `images/` lie."""
+    kept: Subset
+    n_images: int
+    """Images of the whole data set."""
+
+
+def prune(
+    dataset: str,
+    keep: float,
+    out: Path | str,
+    *,
+    embeddings: Path | None = None,
+    overrides: Sequence[str] = (),
+    address: str | None = None,
+    fresh: bool = False,
+    update: bool = False,
+) -> Pruned:
+    """Return the smaller data set without proving anything: one image of every redundant group.
+
+    Parameters
+    ----------
+    dataset
+        Name of the data set; of a ``folder:PATH``, PATH/CLASS/* will do.
+    keep
+        Fraction of every class to keep, in (0, 1].
+    out
+        Folder for what is made.
+    embeddings
+        File with one embedding an image, in data set order; by default those of a reference
+        model that is trained now.
+    overrides
+        ``key.path=value`` settings of the reference training and the linkage.
+    address, fresh, update
+        As of `run`.
+
+    Raises
+    ------
+    RayredError
+        Something cannot be used as given, or failed; the message says what to do.
+    """
+    sweep = {"fractions": [keep], "selectors": ["semantic"], "trials": 1}
+    settings: dict[str, Any] = {"dataset": dataset, "sweep": sweep}
+    if dataset.startswith("parquet:"):
+        settings["data"] = {"test": dataset}
+    experiment = override_experiment(settings, "prune", overrides)
+    images = load_train_split(dataset, experiment.data)
+    # There is no test split to speak of: the reference is tested on what it was trained on.
+    whole = Dataset(dataset, images, images)
+    given = None if embeddings is None else read_embeddings(embeddings)
+    if given is not None and len(given) != len(images):
+        raise ConfigError(f"{embeddings}: has {len(given)} rows for {len(images)} images")
+    with connect(address) as cluster:
+        execution = Execution.plan(experiment, cluster, Path(out))
+        with open_run_folder(Path(out), experiment, fresh=fresh, update=update) as folder:
+            job = _Job(experiment, folder, whole, execution)
+            if given is None:
+                space = _embed(job, _train_reference(job))
+            else:
+                rows = np.ascontiguousarray(given, np.float32)
+                space = Made(rows, hashlib.sha256(rows.data).hexdigest())
+            trees = _grow_trees(job, space)
+            kept = _choose_subsets(job, space, trees).value
+    groups = trees.value.groups(keep)
+    chosen = kept[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
+    write_pruned(folder, images, chosen, groups)
+    return Pruned(folder.path, chosen, len(images))
 
 
 class _Job:

@@ -33,7 +33,10 @@ CONFIG_FILE = "config.yaml"
 MADE_HERE = (
     "embeddings.npy",
     "figures",
+    "groups.parquet",
     "identity",
+    "images",
+    "kept.npy",
     "mlartifacts",
     "mlflow.db",
     "ray",

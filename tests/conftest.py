@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,32 @@ def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProce
 def write_experiment(path: Path, **changes: object) -> Path:
     path.write_text(yaml.safe_dump({**TINY, **changes}))
     return path
+
+
+def descendants(root: int) -> list[int]:
+    """All processes that `root` started, and theirs."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except OSError:
+                continue
+            children.setdefault(int(parent), []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        waiting += (new := children.get(waiting.pop(), []))
+        found += new
+    return found
+
+
+def kill_all(root: int) -> None:
+    """Kill -9 a process and all that it started."""
+    for pid in [root, *descendants(root)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 @pytest.fixture(scope="session")

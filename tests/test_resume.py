@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.conftest import rayred, write_experiment
-
-
-def descendants(root: int) -> list[int]:
-    """All processes that `root` started, and theirs."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            except OSError:
-                continue
-            children.setdefault(int(parent), []).append(int(entry.name))
-    found, waiting = [], [root]
-    while waiting:
-        waiting += (new := children.get(waiting.pop(), []))
-        found += new
-    return found
+from tests.conftest import kill_all, rayred, write_experiment
 
 
 def run_and_kill(arguments: list[str], reached: Callable[[], bool]) -> None:
@@ -46,11 +27,7 @@ def run_and_kill(arguments: list[str], reached: Callable[[], bool]) -> None:
             assert process.poll() is None, "the run ended before it was killed"
             assert time.monotonic() < until
             time.sleep(0.02)
-        for pid in [process.pid, *descendants(process.pid)]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        kill_all(process.pid)
 
 
 @pytest.mark.timeout(400)

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ class Split:
     """N names that tell a person which image is meant, such as a path."""
     classes: tuple[str, ...]
     """Class names, in label order."""
+    folder: Path | None = None
+    """Folder that the names are paths in; none where images are no files."""
     skipped: tuple[str, ...] = ()
     """Images that could not be decoded and were left out, with the reason."""
 

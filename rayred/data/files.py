@@ -31,9 +31,7 @@ def folder_split(folder: Path, data: Data) -> Split:
             raise DataError(f"{folder}: class {name!r} has no images; expected at least one")
         paths += files
         labels += [label] * len(files)
-    return files_split(
-        paths, labels, classes, data, names=[str(p.relative_to(folder)) for p in paths]
-    )
+    return files_split(folder, paths, labels, classes, data)
 
 
 def imagenet_split(root: Path, split: str, data: Data) -> Split:
@@ -55,19 +53,19 @@ def imagenet_split(root: Path, split: str, data: Data) -> Split:
     )
     paths = [Path(path) for path, _ in source.samples]
     labels = [label for _, label in source.samples]
-    names = [str(path.relative_to(source.split_folder)) for path in paths]
-    return files_split(paths, labels, unique, data, names)
+    return files_split(Path(source.split_folder), paths, labels, unique, data)
 
 
 def files_split(
+    folder: Path,
     paths: Sequence[Path],
     labels: Sequence[int],
     classes: tuple[str, ...],
     data: Data,
-    names: Sequence[str],
 ) -> Split:
     """Return the files as a split: decoded into memory, or left on disk where they do not fit."""
     label_array = np.asarray(labels, dtype=np.int64)
+    names = [str(path.relative_to(folder)) for path in paths]
     if _streams(paths, data):
         if data.image_size is None:
             raise DataError("data.image_size: images that are streamed need it, in pixels")
@@ -81,7 +79,9 @@ def files_split(
             data.center_crop,
         )
         intact_names = [names[position] for position in intact]
-        return Split(files, label_array[intact], intact_names, classes, tuple(broken.values()))
+        return Split(
+            files, label_array[intact], intact_names, classes, folder, tuple(broken.values())
+        )
     images, kept, skipped = decode_all(
         paths,
         [str(path) for path in paths],
@@ -89,7 +89,7 @@ def files_split(
         center_crop=data.center_crop,
         undecodable=data.undecodable,
     )
-    return Split(images, label_array[kept], [names[i] for i in kept], classes, skipped)
+    return Split(images, label_array[kept], [names[i] for i in kept], classes, folder, skipped)
 
 
 def _streams(paths: Sequence[Path], data: Data) -> bool:

@@ -47,7 +47,9 @@ def parquet_split(pattern: str, data: Data) -> Split:
         center_crop=data.center_crop,
         undecodable=data.undecodable,
     )
-    return Split(images, labels[kept].astype(np.int64), [names[i] for i in kept], classes, skipped)
+    return Split(
+        images, labels[kept].astype(np.int64), [names[i] for i in kept], classes, skipped=skipped
+    )
 
 
 def _read(path: Path) -> pa.Table:

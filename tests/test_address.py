@@ -1,0 +1,53 @@
+"""A study on a Ray cluster that is there already, with token authentication."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import kill_all, rayred, write_experiment
+
+
+@pytest.fixture
+def address(tmp_path: Path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ray = Path(sys.executable).parent / "ray"
+    (tmp_path / "token").write_text("a-token-of-this-test-and-no-other")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    # Ray's sockets lie in its temporary folder, and their paths must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as short:
+        head = subprocess.Popen(
+            [
+                ray, "start", "--head", f"--port={port}", "--num-cpus=2", "--block",
+                "--include-dashboard=false", f"--temp-dir={short}",
+            ],
+            env=os.environ | token,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for _ in range(120):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.5)
+        yield f"127.0.0.1:{port}", token
+        kill_all(head.pid)
+        head.wait()
+
+
+def test_a_study_runs_on_a_cluster_by_its_address(address, tmp_path):
+    where, token = address
+    sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic"], "trials": 1}
+    study = write_experiment(tmp_path / "tiny.yaml", sweep=sweep)
+    done = rayred("run", study, "--out", tmp_path / "run", "--address", where, **token)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "results.parquet").exists()

@@ -1,0 +1,125 @@
+"""The smaller data set without a study, and groups of any embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rayred.data import load_dataset
+from tests.conftest import rayred
+from tests.data.test_folder import write_images
+
+LABELS = load_dataset("digits").train.labels
+
+
+def test_prune_keeps_what_a_study_kept(finished, tmp_path):
+    out = tmp_path / "small"
+    embeddings = finished[0] / "embeddings.npy"
+    done = rayred("prune", "digits", "--keep", "0.5", "--out", out, "--embeddings", embeddings)
+    assert done.returncode == 0, done.stderr
+    kept = np.load(out / "kept.npy")
+    assert np.array_equal(kept, np.load(finished[0] / "subsets" / "semantic-0.5.npy"))
+    groups = pq.read_table(out / "groups.parquet").to_pandas()
+    assert groups["kept"].sum() == len(kept)
+    assert groups[groups["kept"]]["group"].nunique() == len(kept) == groups["group"].nunique()
+    assert groups.groupby("group")["class"].nunique().max() == 1
+
+
+def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "pets" / name, 6, size=(8, 8))
+    out = tmp_path / "small"
+    done = rayred(
+        "prune", f"folder:{tmp_path / 'pets'}", "--keep", "0.5", "--out", out,
+        "--set", "train.steps=2", "--set", "train.batch_size=4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "6 of 12 images are kept" in done.stdout
+    for name in ("cat", "dog"):
+        assert len(list((out / "images" / name).iterdir())) == 3
+
+
+@pytest.mark.parametrize("keep", ["0", "1.5", "nan"])
+def test_fraction_out_of_range(tmp_path, keep):
+    out = tmp_path / "small"
+    done = rayred("prune", "digits", "--keep", keep, "--out", out)
+    assert done.returncode == 2
+    assert "expected a fraction in (0, 1]" in done.stderr or "finite" in done.stderr
+    labels = tmp_path / "labels.npy"
+    np.save(labels, LABELS)
+    done = rayred("cluster", labels, "--labels", labels, "--keep", keep, "--out", out)
+    assert done.returncode == 2
+
+
+def test_embeddings_of_another_length(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((5, 3)))
+    done = rayred(
+        "prune", "digits", "--keep", "0.5", "--out", tmp_path / "small",
+        "--embeddings", tmp_path / "x.npy",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "has 5 rows for 1297 images" in done.stderr
+
+
+def write_array(path: Path, array: np.ndarray, name: str, column: str) -> Path:
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: array, "other": np.zeros(1)})
+    else:
+        pq.write_table(pa.table({column: list(array), "other": [0] * len(array)}), path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".parquet"])
+def test_cluster_reads_and_writes_every_format(finished, tmp_path, ending):
+    embeddings = np.load(finished[0] / "embeddings.npy")
+    x = write_array(tmp_path / f"x{ending}", embeddings, "embeddings", "embedding")
+    y = write_array(tmp_path / f"y{ending}", LABELS, "labels", "label")
+    out = tmp_path / f"out{ending}"
+    done = rayred("cluster", x, "--labels", y, "--keep", "0.5", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "class 10 of 10" in done.stderr
+    if ending == ".npy":
+        kept = np.load(out)
+    elif ending == ".npz":
+        kept = np.load(out)["kept"]
+    else:
+        kept = np.flatnonzero(pq.read_table(out).column("kept").to_numpy())
+    assert np.array_equal(kept, np.load(finished[0] / "subsets" / "semantic-0.5.npy"))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones(4), np.zeros(4, int), "expected embeddings of shape (n, d)"),
+        (np.ones((4, 2)), np.zeros(3, int), "expected 4 labels"),
+        (np.ones((4, 2)), np.zeros(4), "expected integer or text labels"),
+        (np.array([[1.0, np.nan], [1, 1]]), np.zeros(2, int), "row 0 has a value that is NaN"),
+        (np.array([[1.0, 1.0], [0, 0]]), np.zeros(2, int), "row 1 is all zero"),
+    ],
+)
+def test_cluster_says_what_is_wrong(tmp_path, x, y, message):
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    done = rayred(
+        "cluster", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", "--keep", "0.5",
+        "--out", tmp_path / "out.npy",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_object_arrays_are_not_unpickled(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[object()]]), allow_pickle=True)
+    done = rayred(
+        "cluster", tmp_path / "x.npy", "--labels", tmp_path / "x.npy", "--keep", "0.5",
+        "--out", tmp_path / "out.npy",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "cannot be read" in done.stderr
