@@ -36,8 +36,8 @@ def read_embeddings(path: Path) -> NDArray[Any]:
     return array
 
 
-def read_labels(path: Path, n_rows: int) -> NDArray[np.int64]:
-    """Return the (N,) labels in a file, as integers; text is numbered in order of the alphabet.
+def read_labels(path: Path, n_rows: int) -> NDArray[Any]:
+    """Return the (N,) labels in a file, integers or text.
 
     `.npy`: the array. `.npz`: the array named labels, or the only one. `.parquet`: the column
     named label.
@@ -54,11 +54,11 @@ def read_labels(path: Path, n_rows: int) -> NDArray[np.int64]:
         )
     if labels.dtype.kind not in "iuUSb":
         raise ConfigError(f"{path}: expected integer or text labels, got dtype {labels.dtype}")
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return labels
 
 
 def write_groups(
-    path: Path, kept: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64]
+    path: Path, kept: NDArray[np.int64], labels: NDArray[Any], groups: NDArray[np.int64]
 ) -> None:
     """Write which rows are kept, and the group of every row.
 
@@ -74,6 +74,21 @@ def write_groups(
     labels, groups
         (N,) class and group of every row.
     """
+    try:
+        _write(path, kept, labels, groups)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_format(path: Path) -> None:
+    """Raise `ConfigError` unless the file's ending is one of `FORMATS`."""
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"{path}: unknown format; expected a name in {', '.join(FORMATS)}")
+
+
+def _write(
+    path: Path, kept: NDArray[np.int64], labels: NDArray[Any], groups: NDArray[np.int64]
+) -> None:
     check_format(path)
     with replacing(path) as temporary:
         if path.suffix == ".npy":
@@ -84,12 +99,6 @@ def write_groups(
             rows = np.arange(len(labels))
             columns = {"row": rows, "label": labels, "group": groups, "kept": np.isin(rows, kept)}
             pq.write_table(pa.table(columns), temporary)
-
-
-def check_format(path: Path) -> None:
-    """Raise `ConfigError` unless the file's ending is one of `FORMATS`."""
-    if path.suffix not in FORMATS:
-        raise ConfigError(f"{path}: unknown format; expected a name in {', '.join(FORMATS)}")
 
 
 def _read(path: Path, name: str, column: str) -> NDArray[Any]:

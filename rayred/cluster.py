@@ -12,7 +12,7 @@ from typing import Literal
 
 import ray
 
-from rayred.errors import ConfigError
+from rayred.errors import ConfigError, RayredError
 
 # Ray's own switches: no second set of result files, no notices about its migrations, and the end
 # of a training noticed at once (Ray looks every two seconds by default).
@@ -22,6 +22,7 @@ _RAY_SETTINGS = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_V2_ENABLED": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -31,19 +32,55 @@ _RAY_SETTINGS = {
 class Cluster:
     """What the connected cluster has."""
 
-    nodes: int
-    cpus: int
-    gpus: int
+    node_cpus: tuple[int, ...]
+    """CPUs of every node."""
+    node_gpus: tuple[int, ...]
+    """GPUs of every node."""
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.node_cpus)
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of all nodes."""
+        return sum(self.node_cpus)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return sum(self.node_gpus)
+
+    def slots(self, threads: int, gpu: bool) -> int:
+        """Return how many processes of so many threads, with a GPU each or none, fit at a time."""
+        return sum(
+            min(cpus // threads, gpus) if gpu else cpus // threads
+            for cpus, gpus in zip(self.node_cpus, self.node_gpus, strict=True)
+        )
 
     def threads(self, processes: int, gpu: bool) -> int:
-        """Return the CPU threads for each of some processes at a time, or for each GPU."""
-        return max(1, self.cpus // max(processes, self.gpus if gpu else 1))
+        """Return the most threads that each of some processes at a time can have on its node."""
+        fitting = range(max(self.node_cpus), 1, -1)
+        return next((n for n in fitting if self.slots(n, gpu) >= processes), 1)
 
     def uses_gpu(self, device: Literal["auto", "cpu", "cuda"]) -> bool:
         """Return whether trainings run on GPUs, given the setting `resources.device`."""
         if device == "cuda" and not self.gpus:
             raise ConfigError("resources.device: 'cuda': the cluster has no GPU; use auto or cpu")
         return device != "cpu" and self.gpus > 0
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How one stage is spread."""
+
+    workers: int = 1
+    """Processes at a time."""
+    gpu: bool = False
+    """Whether each has a GPU."""
+    threads: int = 1
+    """CPU threads a worker, reserved with Ray as as many CPUs."""
 
 
 @contextmanager
@@ -53,13 +90,19 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
     Parameters
     ----------
     address
-        ``auto``, ``HOST:PORT``, or none: what RAY_ADDRESS says, else a Ray of its own here.
+        ``auto``, ``HOST:PORT``, or none: what RAY_ADDRESS says, else a Ray of its own here. A Ray
+        that this process is connected to already is used, and left running.
 
     Raises
     ------
     ConfigError
         There is no cluster at the address.
+    RayredError
+        No Ray can be started here.
     """
+    if ray.is_initialized():
+        yield _describe()
+        return
     os.environ |= {key: value for key, value in _RAY_SETTINGS.items() if key not in os.environ}
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     if ":" in target and "//" not in target:
@@ -72,13 +115,21 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if target == "local":
+            raise RayredError(f"Ray does not start on this machine: {error}") from error
         raise ConfigError(f"--address {target}: no Ray cluster answers there: {error}") from error
     try:
-        total = ray.cluster_resources()
-        alive = sum(node["Alive"] for node in ray.nodes())
-        yield Cluster(alive, max(1, int(total.get("CPU", 1))), int(total.get("GPU", 0)))
+        yield _describe()
     finally:
         ray.shutdown()
+
+
+def _describe() -> Cluster:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Cluster(
+        tuple(int(node.get("CPU", 0)) for node in nodes),
+        tuple(int(node.get("GPU", 0)) for node in nodes),
+    )
 
 
 def _check_answers(address: str) -> None:

@@ -7,7 +7,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -56,7 +59,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
+    if isinstance(value, bool | str):
         raise PydanticCustomError("number_type", "expected a number")
     return value
 
@@ -148,8 +151,11 @@ class Train(Settings):
         recipe = RECIPES.get(str(given.get("recipe", "fast")), RECIPES["fast"])
         filled = {key: value for key, value in recipe.items() if key != "warmup_fraction"}
         filled |= given
-        steps = filled["steps"] if isinstance(filled["steps"], int) else 0
-        filled.setdefault("warmup_steps", round(recipe["warmup_fraction"] * steps))
+        steps = filled["steps"]
+        if isinstance(steps, int | float) and math.isfinite(steps):
+            filled.setdefault("warmup_steps", round(recipe["warmup_fraction"] * steps))
+        else:
+            filled.setdefault("warmup_steps", 0)  # steps is about to be refused
         return filled
 
     @model_validator(mode="after")
@@ -170,8 +176,18 @@ class Linkage(Settings):
 
     method: Literal["complete", "average", "single"] = "complete"
     """Distance of two clusters; the paper's is complete: the largest between their members."""
-    backend: Literal["auto", "scipy"] = "auto"
-    """What computes it."""
+    backend: Literal["auto", "torch", "scipy"] = "auto"
+    """torch: rayred's own engine, complete only; scipy: any method; auto: torch where it can."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Linkage:
+        if self.backend == "torch" and self.method != "complete":
+            raise PydanticCustomError(
+                "backend",
+                "backend torch has complete linkage only, not {method}; use scipy or auto",
+                {"method": self.method},
+            )
+        return self
 
 
 class Sweep(Settings):
@@ -226,7 +242,7 @@ class Experiment(Settings):
     """A whole study: one experiment file with all defaults written out."""
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
-    """Name of the study: its run folder and its parent run in MLflow (default: the data set's)."""
+    """Name of the study: its run folder and its parent run in MLflow."""
     dataset: str
     """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
     data: Data = Data()
@@ -259,8 +275,9 @@ class Experiment(Settings):
     @classmethod
     def _name_from_dataset(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and not given.get("name"):
-            dataset = str(given.get("dataset", ""))
-            given = {**given, "name": dataset if dataset in DATASETS else "study"}
+            scheme, _, place = str(given.get("dataset", "")).partition(":")
+            named = PurePath(place).name if scheme == "folder" else scheme
+            given = {**given, "name": re.sub(r"[^A-Za-z0-9._-]+", "-", named) or "study"}
         return given
 
     @model_validator(mode="after")

@@ -85,7 +85,7 @@ def _gpu() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("gpu", "note", "none: trainings run on the CPU")
+        return Finding("gpu", "note", "none on this machine")
     cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     listed = ", ".join(f"{card.name} ({card.total_memory / GIB:.0f} GiB)" for card in cards)
     return Finding("gpu", "ok", f"CUDA {torch.version.cuda}: {listed}")

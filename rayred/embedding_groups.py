@@ -10,7 +10,7 @@ import numpy as np
 from rayred.array_files import check_format, read_embeddings, read_labels, write_groups
 from rayred.class_trees import kept_images
 from rayred.errors import ConfigError
-from rayred.linkage import complete_linkage, representatives
+from rayred.linkage import linkage_trees, representatives
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,30 @@ def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> 
         raise ConfigError(f"--keep {keep:g}: expected a fraction in (0, 1]")
     check_format(out)
     x = read_embeddings(embeddings)
-    classes = read_labels(labels, len(x))
+    given = read_labels(labels, len(x))
+    names, classes = np.unique(given, return_inverse=True)
+    members = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
+    counts = [kept_images(len(rows), keep) for rows in members]
+    trees = linkage_trees(x, members, counts)
     groups = np.empty(len(x), dtype=np.int64)
     kept = []
-    members = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
     first = 0
-    for number, rows in enumerate(members, start=1):
-        count = kept_images(len(rows), keep)
+    for number, (rows, count) in enumerate(zip(members, counts, strict=True), start=1):
         try:
-            clusters = complete_linkage(x[rows], n_clusters=count).labels(count)
+            clusters = next(trees).labels(count)
             kept.append(rows[representatives(x[rows], clusters)])
         except ValueError as error:
-            raise ConfigError(f"{embeddings}: class {number - 1} of {labels}: {error}") from error
+            raise ConfigError(f"{embeddings}: class {names[number - 1]}: {error}") from error
         groups[rows] = first + clusters
         first += count
-        logger.info("class %d of %d: %d of %d rows kept", number, len(members), count, len(rows))
+        logger.info(
+            "class %s (%d of %d): %d of %d rows kept",
+            names[number - 1],
+            number,
+            len(members),
+            count,
+            len(rows),
+        )
     chosen = np.sort(np.concatenate(kept))
-    write_groups(out, chosen, classes, groups)
+    write_groups(out, chosen, given, groups)
     return len(chosen), len(x)

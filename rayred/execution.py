@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from rayred.cluster import Cluster
+from rayred.cluster import Cluster, Scaling
 from rayred.config import Experiment
 from rayred.errors import ConfigError
-from rayred.training.ray_train import Scaling
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Execution:
     """The reference training."""
     embedding: Scaling
     """The embedding pass."""
-    clusterers: int
-    """Actors that cluster classes."""
+    clustering: Scaling
+    """The actors that cluster classes."""
     trials: Scaling
     """One trial of the sweep."""
     concurrent_trials: int
@@ -40,7 +39,7 @@ class Execution:
         """
         wanted = experiment.resources
         gpu = cluster.uses_gpu(wanted.device)
-        slots = cluster.gpus if gpu else cluster.cpus
+        slots = cluster.slots(1, gpu)
         if wanted.workers > slots:
             kind = "GPUs" if gpu else "CPUs"
             raise ConfigError(
@@ -51,11 +50,11 @@ class Execution:
         concurrent = fitting
         if isinstance(wanted.concurrent_trials, int):
             concurrent = min(wanted.concurrent_trials, fitting)
-        passes = cluster.gpus if gpu else cluster.nodes
+        passes = slots if gpu else cluster.nodes
         return cls(
             reference=Scaling(wanted.workers, gpu, cluster.threads(wanted.workers, gpu)),
             embedding=Scaling(passes, gpu, cluster.threads(passes, gpu)),
-            clusterers=cluster.cpus,
+            clustering=Scaling(slots, gpu, cluster.threads(slots, gpu)),
             trials=Scaling(wanted.workers, gpu, cluster.threads(concurrent * wanted.workers, gpu)),
             concurrent_trials=concurrent,
             storage=_storage(experiment.storage, cluster, folder),

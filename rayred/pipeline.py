@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from rayred.experiment_file import load_experiment, override_experiment
 from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, write_study
-from rayred.run_folder import Made, RunFolder, open_run_folder
+from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, write_json
 from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
 from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
-from rayred.sweep import SweepInputs, run_sweep
+from rayred.sweep import SweepInputs, remove_stale_trials, run_sweep
 from rayred.tracking import Tracker
 from rayred.training.embedding import embed_with_ray
 from rayred.training.loop import Task
@@ -89,17 +90,28 @@ def run(
         execution = Execution.plan(experiment, cluster, path)
         with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
             tracker = start_tracking(experiment, folder, dataset.digest)
-            job = _Job(experiment, folder, dataset, execution)
-            reference = _train_reference(job)
-            embeddings = _embed(job, reference)
-            trees = _grow_trees(job, embeddings)
-            subsets = _choose_subsets(job, embeddings, trees)
-            results = _sweep(job, subsets, tracker)
-            verdict = judge(experiment.name, results, experiment.verdict.margin)
-            write_study(experiment, folder, dataset, verdict, results)
-            tracker.finish()
+            with _failing(tracker):
+                job = _Job(experiment, folder, dataset, execution)
+                reference = _train_reference(job)
+                embeddings = _embed(job, reference)
+                trees = _grow_trees(job, embeddings)
+                subsets = _choose_subsets(job, embeddings, trees)
+                results = _sweep(job, subsets, tracker)
+                verdict = judge(experiment.name, results, experiment.verdict.margin)
+                write_study(experiment, folder, dataset, verdict, results)
+                tracker.finish()
     failed = tuple(result for result in results if result.status == "failed")
     return Study(folder.path, verdict, failed, tracker.uri, tracker.failure)
+
+
+@contextmanager
+def _failing(tracker: Tracker) -> Iterator[None]:
+    """End the parent run as failed if the study does not get to its end."""
+    try:
+        yield
+    except BaseException:
+        tracker.fail()
+        raise
 
 
 @dataclass(frozen=True)
@@ -169,9 +181,8 @@ def prune(
                 space = Made(rows, hashlib.sha256(rows.data).hexdigest())
             trees = _grow_trees(job, space)
             kept = _choose_subsets(job, space, trees).value
-    groups = trees.value.groups(keep)
-    chosen = kept[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
-    write_pruned(folder, images, chosen, groups)
+            chosen = kept[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
+            write_pruned(folder, images, chosen, trees.value.groups(keep))
     return Pruned(folder.path, chosen, len(images))
 
 
@@ -185,7 +196,9 @@ class _Job:
         self.folder = folder
         self.dataset = dataset
         self.dataset_ref = ray.put(dataset)
-        self.execution = execution
+        # One study's checkpoints are not another's, wherever they lie.
+        storage = f"{execution.storage}/{folder.identity}"
+        self.execution = replace(execution, storage=storage)
         self.task = Task.for_dataset(experiment.model, dataset, experiment.train, experiment.seed)
 
 
@@ -235,7 +248,7 @@ def _grow_trees(job: _Job, embeddings: Made[NDArray[np.float32]]) -> Made[ClassT
     def grow(_: str) -> ClassTrees:
         labels = job.dataset.train.labels
         return cluster_classes(
-            embeddings.value, labels, smallest, linkage, job.execution.clusterers
+            embeddings.value, labels, smallest, linkage, job.execution.clustering
         )
 
     return job.folder.run(TREES, inputs, grow)
@@ -259,6 +272,8 @@ def _choose_subsets(
 def _sweep(job: _Job, subsets: Made[dict[str, Subset]], tracker: Tracker) -> list[TrialResult]:
     plan = plan_trials(job.experiment.sweep, job.experiment.seed)
     inputs = SweepInputs(job.task, job.dataset_ref, job.dataset.digest, subsets.value)
+    remove_stale_trials(plan, inputs, job.execution, job.folder / "trials")
+    write_json(job.folder / SWEEP_RECORD, {"study": job.folder.identity})
     results = run_sweep(plan, inputs, job.execution, job.folder / "trials", tracker.log_trial)
     save_results(job.folder / "results.parquet", results)
     return results

@@ -26,7 +26,7 @@ class Trial:
     trial: int
     """Number of the repetition, from 0."""
     seed: int
-    """Training seed: the same for all trainings of one repetition, so that they pair."""
+    """Training seed: the same for all trainings of one repetition."""
     subset: str
     """Name of the subset that is trained on."""
 

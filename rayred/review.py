@@ -10,7 +10,7 @@ from rayred.config import Experiment
 from rayred.errors import RunFolderError
 from rayred.experiment_file import flatten, load_experiment
 from rayred.results import TrialResult, load_trials, plan_trials, save_results
-from rayred.run_folder import CONFIG_FILE, RunFolder, read_json
+from rayred.run_folder import CONFIG_FILE, SWEEP_RECORD, RunFolder, read_json
 from rayred.tracking import Tracker, tracking_uri
 from rayred.verdict import Verdict, judge
 
@@ -34,6 +34,9 @@ def report(out: Path | str) -> Verdict:
     from rayred.data import load_dataset
 
     dataset = load_dataset(experiment.dataset, experiment.data)
+    made_of = read_json(folder / "results.json").get("dataset", {}).get("digest", dataset.digest)
+    if made_of != dataset.digest:
+        raise RunFolderError(f"{out}: {experiment.dataset} has changed since the run")
     verdict = judge(experiment.name, results, experiment.verdict.margin)
     save_results(folder / "results.parquet", results)
     write_study(experiment, folder, dataset, verdict, results)
@@ -95,6 +98,8 @@ def _open_finished(path: Path) -> tuple[RunFolder, Experiment]:
 
 
 def _trials_so_far(folder: RunFolder, experiment: Experiment) -> list[TrialResult]:
+    if read_json(folder / SWEEP_RECORD).get("study") != folder.identity:
+        return []
     plan = plan_trials(experiment.sweep, experiment.seed)
     return load_trials(folder / "trials", plan)
 
@@ -138,6 +143,7 @@ def write_study(
             dataset=dataset,
             reference_accuracy=reference.test_accuracy,
             reference_seconds=reference.train_seconds,
+            reference_curve=reference.curve,
             embeddings=EMBEDDINGS.load(folder / EMBEDDINGS.file),
             trees=TREES.load(folder / TREES.file),
             verdict=verdict,

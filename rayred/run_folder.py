@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import re
 import shutil
 import time
 import uuid
@@ -30,11 +31,15 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
+IDENTITY_FILE = "identity"
+SWEEP_RECORD = "stages/sweep.json"
+"""Says whose trials lie in the folder: written when all others have been removed."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 MADE_HERE = (
+    CONFIG_FILE,
     "embeddings.npy",
     "figures",
     "groups.parquet",
-    "identity",
     "images",
     "kept.npy",
     "mlartifacts",
@@ -46,10 +51,11 @@ MADE_HERE = (
     "results.parquet",
     "stages",
     "subsets",
+    "tracking.json",
     "trees.npz",
     "trials",
 )
-"""What rayred writes into a run folder beside the config, and what `--fresh` removes from it."""
+"""What rayred writes into a run folder, and what `--fresh` removes from it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class RunFolder:
     @property
     def identity(self) -> str:
         """A name for this study that no other has, made with the folder."""
-        return (self / "identity").read_text().strip()
+        return (self / IDENTITY_FILE).read_text().strip()
 
     def run(self, stage: Stage[T], inputs: Mapping[str, Any], make: Callable[[str], T]) -> Made[T]:
         """Return a stage's outcome: loaded if it was made from the same inputs, else made now.
@@ -141,9 +147,7 @@ def open_run_folder(
         except OSError as error:
             raise RunFolderError(f"{path}: another rayred is at work in this run folder") from error
         folder = RunFolder(path.resolve())
-        if fresh:
-            _clear(folder)
-        _claim(folder, experiment, update or fresh)
+        _claim(folder, experiment, fresh, update)
         yield folder
 
 
@@ -182,23 +186,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _claim(folder: RunFolder, experiment: Experiment, update: bool) -> None:
+def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool) -> None:
+    """Make the folder this experiment's, or say why it cannot be."""
     config = folder / CONFIG_FILE
-    if not config.exists():
-        foreign = sorted(entry.name for entry in folder.path.iterdir() if entry.name != ".lock")
+    if not (folder / IDENTITY_FILE).exists():
+        # The identity is written first: a folder without one is no run folder, whatever it holds.
+        foreign = [e.name for e in folder.path.iterdir() if not e.name.startswith(".")]
         if foreign:
             raise RunFolderError(
-                f"{folder.path}: not empty and no run folder (it holds {foreign[0]!r}); choose"
+                f"{folder.path}: not empty and no run folder (it holds {min(foreign)!r}); choose"
                 " another --out"
             )
-    else:
-        before = flatten(yaml.safe_load(config.read_text()))
-        now = flatten(experiment.model_dump(mode="json"))
-        changes = [
-            f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
+        _renew_identity(folder)
+    elif fresh:
+        for name in MADE_HERE:
+            _remove(folder / name)
+        _renew_identity(folder)
+    elif config.exists():
+        changes = _changes(config, experiment)
         if changes and not update:
             raise RunFolderError(
                 f"{folder.path}: holds a run of another config: {'; '.join(changes)}. Choose"
@@ -206,19 +211,35 @@ def _claim(folder: RunFolder, experiment: Experiment, update: bool) -> None:
                 " with --update"
             )
         if changes:
-            _remove(folder / "identity")
-    if not (folder / "identity").exists():
-        with replacing(folder / "identity") as temporary:
-            temporary.write_text(uuid.uuid4().hex + "\n")
+            _renew_identity(folder)
+    _sweep_up(folder)
     with replacing(config) as temporary:
         temporary.write_text(dump_experiment(experiment))
 
 
-def _clear(folder: RunFolder) -> None:
-    if not (folder / CONFIG_FILE).exists():
-        return
-    for name in MADE_HERE:
-        _remove(folder / name)
+def _changes(config: Path, experiment: Experiment) -> list[str]:
+    stored = yaml.safe_load(config.read_text())
+    if not isinstance(stored, dict):
+        raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
+    before, now = flatten(stored), flatten(experiment.model_dump(mode="json"))
+    return [
+        f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _renew_identity(folder: RunFolder) -> None:
+    with replacing(folder / IDENTITY_FILE) as temporary:
+        temporary.write_text(uuid.uuid4().hex + "\n")
+
+
+def _sweep_up(folder: RunFolder) -> None:
+    """Remove what a run that was killed was just writing."""
+    for place in (folder.path, *(folder / name for name in ("figures", "stages", "trials"))):
+        for path in place.glob(".*") if place.is_dir() else ():
+            if TEMPORARY.fullmatch(path.name):
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

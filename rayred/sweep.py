@@ -21,7 +21,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from rayred.data.dataset import Dataset
-from rayred.errors import RayredError
+from rayred.errors import DataError, RayredError, TrainingError
 from rayred.execution import Execution
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
@@ -61,6 +61,15 @@ class SweepInputs:
         )
 
 
+def remove_stale_trials(
+    plan: Sequence[Trial], inputs: SweepInputs, execution: Execution, folder: Path
+) -> None:
+    """Remove results of the plan's names that another config has left."""
+    for trial in plan:
+        if load_trial(folder, inputs.key(trial, execution.trials.workers), trial) is None:
+            (folder / f"{trial.name}.json").unlink(missing_ok=True)
+
+
 def run_sweep(
     plan: Sequence[Trial],
     inputs: SweepInputs,
@@ -84,7 +93,7 @@ def run_sweep(
     Raises
     ------
     RayredError
-        A trial lost its worker again and again; its result is still missing.
+        A trial failed again and again without a result, as where its machine is lost.
     """
     keys = {trial.name: inputs.key(trial, execution.trials.workers) for trial in plan}
     results = {}
@@ -94,9 +103,6 @@ def run_sweep(
             results[trial.name] = result
             on_result(result)
     missing = [trial for trial in plan if trial.name not in results]
-    for trial in missing:
-        # A result of the same name that another config left must not be taken for this trial's.
-        (folder / f"{trial.name}.json").unlink(missing_ok=True)
     if results:
         logger.info("sweep: %d of %d trials are already done", len(results), len(plan))
     if missing:
@@ -105,8 +111,8 @@ def run_sweep(
         if recorder.lost:
             name, error = next(iter(recorder.lost.items()))
             raise RayredError(
-                f"{len(recorder.lost)} trials lost their worker {MAX_FAILURES} times over; run"
-                f" again to go on from here. First of them: {name}: {error}"
+                f"{len(recorder.lost)} of {len(plan)} trials failed {MAX_FAILURES + 1} times; run"
+                f" again to go on with them. First of them: {name}: {error}"
             )
     return [results[trial.name] for trial in plan]
 
@@ -199,7 +205,7 @@ def _run_trial(config: dict[str, Any], shared: tuple[Any, ...]) -> None:
     try:
         run_name = f"trial-{trial.name}-{config['key']}"
         result = _train(run_name, task, dataset_ref, indices_ref, execution)
-    except RayredError as error:
+    except (TrainingError, DataError) as error:
         result = {"status": "failed", "reason": str(error)}
     tune.report({"result": {"n_train": len(ray.get(indices_ref)), **result}})
 

@@ -18,11 +18,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rayred.errors import TrackingError
 from rayred.results import TrialResult
-from rayred.run_folder import RunFolder, read_json
+from rayred.run_folder import RunFolder, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,19 @@ _CLIENT_SETTINGS = {
 
 
 def tracking_uri(setting: str, folder: RunFolder) -> str:
-    """Return the address meant by the setting `tracking.uri`."""
+    """Return the address meant by the setting `tracking.uri`.
+
+    What ``auto`` means is decided when a study begins, and kept in its folder: in the database that
+    lies there, if it is not another one.
+    """
     if setting != "auto":
         return setting
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    own = f"sqlite:///{folder / 'mlflow.db'}"
+    chosen = read_json(folder / "tracking.json").get("uri")
+    if chosen is None:
+        chosen = os.environ.get("MLFLOW_TRACKING_URI") or "here"
+        write_json(folder / "tracking.json", {"uri": chosen})
+    return own if chosen == "here" else str(chosen)
 
 
 class Tracker:
@@ -92,6 +102,10 @@ class Tracker:
     def finish(self) -> None:
         """Log the study's results, its files and figures, and end the parent run."""
         self._attempt(self._finish)
+
+    def fail(self) -> None:
+        """End the parent run as failed: the study has not got to its end."""
+        self._attempt(lambda: self._client.set_terminated(self._run_id, status="FAILED"))
 
     def _attempt(self, send: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -144,9 +158,11 @@ class Tracker:
                 self._client.delete_run(run.info.run_id)
 
     def _artifact_location(self) -> str | None:
-        if self.uri.startswith(("http:", "https:", "databricks")):
+        """Return where artifacts go: beside a SQLite database, or where the server says."""
+        if not self.uri.startswith("sqlite:///"):
             return None
-        return (self.folder / "mlartifacts").as_uri()
+        database = Path(self.uri.removeprefix("sqlite:///")).resolve()
+        return (database.parent / "mlartifacts").as_uri()
 
     def _search(self, query: str) -> list[Any]:
         runs: list[Any] = []
@@ -209,15 +225,24 @@ class Tracker:
         results = read_json(self.folder / "results.json")
         now = int(time.time() * 1000)
         metrics = {
-            "reference_test_accuracy": results["reference"]["test_accuracy"],
-            "redundant_fraction": results["verdict"]["redundant_fraction"] or 0.0,
+            "reference/train_seconds": results["reference"]["train_seconds"],
         }
+        if results["verdict"]["redundant_fraction"] is not None:
+            metrics["redundant_fraction"] = results["verdict"]["redundant_fraction"]
         for cell in results["cells"]:
             if cell["mean"] is not None:
-                metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"]
+                metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
+        sent = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        sent += [
+            Metric(f"reference/{name}", point[name], now, point["step"])
+            for point in results["reference"]["curve"]
+            for name in ("train_loss", "lr", "test_accuracy")
+            if point[name] is not None
+        ]
+        for first in range(0, len(sent), 1000):
+            self._client.log_batch(self._run_id, metrics=sent[first : first + 1000])
         self._client.log_batch(
             self._run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
             tags=[RunTag("mlflow.note.content", results["verdict"]["sentence"])],
         )
         for name in ARTIFACTS:

@@ -41,6 +41,11 @@ def test_nothing_but_ssh_is_opened(config):
     assert "--dashboard-host=127.0.0.1" in " ".join(config["head_start_ray_commands"])
 
 
+def test_what_is_left_out_lies_at_the_top_alone(config):
+    patterns = set(config["rsync_exclude"]) - {"__pycache__"}
+    assert all(pattern.startswith("/") for pattern in patterns)
+
+
 def test_this_version_is_installed_with_rapids(config):
     assert config["file_mounts"]["/home/ray/rayred"] == "."
     assert "./rayred[rapids]" in config["setup_commands"][0]

@@ -31,8 +31,17 @@ def test_only_the_data_set_has_no_default():
         parse_experiment({}, "study.yaml")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("folder:/data/my pets/", "my-pets"), ("cifar10", "cifar10")],
+)
+def test_a_study_is_named_after_its_data_set(dataset, name):
+    assert parse_experiment({"dataset": dataset}, "x").name == name
+
+
 def test_recipe_fills_in_what_is_not_given():
     assert parse(train={"recipe": "paper", "steps": 2000}).train.warmup_steps == 50
+    assert parse(train={"recipe": "paper", "steps": 2000.0}).train.warmup_steps == 50
     assert parse(train={"recipe": "paper", "nesterov": True}).train.nesterov
     assert not parse(train={"recipe": "paper"}).train.nesterov
 
@@ -70,6 +79,7 @@ def test_imagenet_protocol_is_the_papers():
         ({"train": {"step": 5}}, "train.step: unknown key; did you mean 'steps'?"),
         ({"train": {"steps": "many"}}, "train.steps: 'many'"),
         ({"train": {"steps": 0}}, "train.steps: 0"),
+        ({"train": {"steps": "600"}}, "train.steps: '600'"),
         ({"train": {"steps": True}}, "train.steps: True: expected a number"),
         ({"train": {"lr": float("nan")}}, "train.lr: nan"),
         ({"train": 3}, "train: 3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,8 +15,13 @@ import pytest
 from tests.conftest import kill_all, rayred, write_experiment
 
 
-def run_and_kill(arguments: list[str], reached: Callable[[], bool]) -> None:
-    """Start the command, wait until it has got so far, then kill -9 it and all it started."""
+def run_and_kill(
+    arguments: list[str], reached: Callable[[], bool], interrupt: bool = False
+) -> None:
+    """Start the command, wait until it has got so far, then kill -9 it and all it started.
+
+    Or interrupt it, as by Ctrl-C, and see that it says so.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(
         [sys.executable, "-m", "rayred.cli", *arguments],
@@ -27,7 +33,11 @@ def run_and_kill(arguments: list[str], reached: Callable[[], bool]) -> None:
             assert process.poll() is None, "the run ended before it was killed"
             assert time.monotonic() < until
             time.sleep(0.02)
-        kill_all(process.pid)
+        if interrupt:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+        else:
+            kill_all(process.pid)
 
 
 @pytest.mark.timeout(400)
@@ -35,6 +45,9 @@ def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_
     study = write_experiment(tmp_path / "tiny.yaml")
     out = tmp_path / "run"
     command = ["run", str(study), "--out", str(out)]
+
+    run_and_kill(command, (out / "ray").exists, interrupt=True)
+    assert not (out / "reference.pt").exists()
 
     run_and_kill(command, (out / "stages" / "reference.json").exists)
     reference = (out / "reference.pt").stat().st_mtime_ns

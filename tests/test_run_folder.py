@@ -134,3 +134,38 @@ def test_a_second_run_on_one_folder_refuses(tmp_path):
     time.sleep(0.1)
     with open_run_folder(tmp_path / "run", experiment()):
         pass
+
+
+def test_a_foreign_config_does_not_make_a_run_folder(tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: true")
+    (tmp_path / "images").mkdir()
+    for choice in ({}, {"fresh": True}, {"update": True}):
+        with (
+            pytest.raises(RunFolderError, match="no run folder"),
+            open_run_folder(tmp_path, experiment(), **choice),
+        ):
+            pass
+    assert (tmp_path / "images").exists()
+    assert (tmp_path / "config.yaml").read_text() == "mine: true"
+
+
+def test_a_folder_that_was_killed_while_it_was_made_can_be_used(tmp_path):
+    with open_run_folder(tmp_path / "run", experiment()) as folder:
+        identity = folder.identity
+    (tmp_path / "run" / "config.yaml").unlink()
+    half = tmp_path / "run" / f".config.yaml.{'0' * 32}.yaml"
+    half.write_text("dataset: di")
+    with open_run_folder(tmp_path / "run", experiment()) as folder:
+        assert folder.identity == identity
+    assert not half.exists()
+
+
+def test_an_empty_config_is_said(tmp_path):
+    with open_run_folder(tmp_path / "run", experiment()):
+        pass
+    (tmp_path / "run" / "config.yaml").write_text("")
+    with (
+        pytest.raises(RunFolderError, match="holds no settings; start over with --fresh"),
+        open_run_folder(tmp_path / "run", experiment()),
+    ):
+        pass

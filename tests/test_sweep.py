@@ -5,11 +5,13 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import ray
 
 from rayred import sweep
-from rayred.cluster import Cluster
+from rayred.cli import main
+from rayred.cluster import Cluster, Scaling
 from rayred.config import Sweep, Train
 from rayred.data import load_dataset
 from rayred.errors import RayredError
@@ -17,7 +19,6 @@ from rayred.execution import Execution
 from rayred.results import TrialResult, load_trials, plan_trials
 from rayred.sweep import SweepInputs, run_sweep
 from rayred.training.loop import Task
-from rayred.training.ray_train import Scaling
 
 STUDY = Sweep(fractions=[1.0, 0.5], selectors=["random"], trials=2)
 
@@ -33,7 +34,7 @@ def inputs(cluster: Cluster) -> SweepInputs:  # noqa: ARG001 - needed for its Ra
 
 def execution(tmp_path: Path, workers: int = 1) -> Execution:
     one = Scaling(workers=workers)
-    return Execution(one, one, 1, one, 2 // workers, str(tmp_path / "ray"))
+    return Execution(one, one, one, one, 2 // workers, str(tmp_path / "ray"))
 
 
 def test_plan_has_the_full_set_once_a_repetition_and_pairs_by_seed():
@@ -124,7 +125,7 @@ def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "_run_trial", always_dies)
         patch.setattr(sweep, "MAX_FAILURES", 1)
-        with pytest.raises(RayredError, match=r"lost their worker.*full-1\.0-0"):
+        with pytest.raises(RayredError, match=r"1 of 1 trials failed 2 times.*full-1\.0-0"):
             run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
     results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
     assert results[0].status == "finished"
@@ -136,3 +137,23 @@ def test_a_trial_of_two_workers_runs_under_ray_train(inputs, tmp_path):
     (result,) = run_sweep(plan, inputs, both, tmp_path / "trials", lambda _: None)
     assert result.status == "finished"
     assert result.curve[-1]["step"] == 8
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_study_with_a_diverging_trial_ends_with_exit_code_1(run_folder, monkeypatch, capsys):
+    original = sweep._run_trial
+
+    def poisoned(config, shared):
+        task, *rest = shared
+        recipe = task.recipe.model_copy(update={"lr": 1e30, "warmup_steps": 0})
+        original(config, (Task(task.spec, recipe, task.seed), *rest))
+
+    monkeypatch.setattr(sweep, "_run_trial", poisoned)
+    (run_folder / "trials" / "semantic-0.5-1.json").unlink()
+    code = main(["run", str(run_folder / "config.yaml"), "--out", str(run_folder)])
+    printed = capsys.readouterr()
+    assert code == 1
+    assert "trial semantic-0.5-1 failed: the loss is nan" in printed.err
+    assert "1 (1 failed)" in printed.out
+    table = pd.read_parquet(run_folder / "results.parquet")
+    assert table["status"].value_counts().to_dict() == {"finished": 5, "failed": 1}

@@ -70,6 +70,13 @@ def test_the_sentence_names_the_smallest_equivalent_subset():
     assert verdict.sentence.endswith("a random 80 % subset is worse by 1.00 points.")
 
 
+def test_a_smaller_subset_is_claimed_only_if_all_larger_ones_hold():
+    undecided = [0.88, 0.92, 0.87, 0.93, 0.90]
+    verdict = judge("x", results(full_100=FULL, semantic_90=undecided, semantic_80=FULL), 0.25)
+    assert verdict.cells[2].outcome == "equivalent"
+    assert verdict.equivalent_fraction is None
+
+
 def test_failed_trials_count_in_nothing_else():
     cell = judge("x", results(full_100=FULL, semantic_90=[0.9, None, 0.9]), 0.25).cells[1]
     assert (cell.trials, cell.failed, cell.deviation) == (2, 1, 0.0)

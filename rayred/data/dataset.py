@@ -74,9 +74,14 @@ class Dataset:
         Taken over at most 10,000 evenly spaced training images.
         """
         indices = np.linspace(0, len(self.train) - 1, min(len(self.train), 10_000)).astype(np.int64)
-        pixels = self.train.images[indices].reshape(-1, self.train.image_shape[2]) / np.float32(255)
-        mean = pixels.mean(axis=0, dtype=np.float64)
-        deviation = pixels.std(axis=0, dtype=np.float64)
+        channels = self.train.image_shape[2]
+        total, squares, count = np.zeros(channels), np.zeros(channels), 0
+        for part in np.array_split(indices, max(1, len(indices) // 250)):
+            pixels = self.train.images[part].reshape(-1, channels) / np.float64(255)
+            total, squares = total + pixels.sum(axis=0), squares + (pixels**2).sum(axis=0)
+            count += len(pixels)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
         return tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-3).tolist())
 
 

@@ -75,7 +75,12 @@ class ImageFiles:
             try:
                 image = _open(path, self.channels)
             except _DECODING_ERRORS as error:
-                raise DataError(f"{path}: cannot decode the image: {error}") from error
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the file system's fault, not the image's: worth another try
+                raise DataError(
+                    f"{path}: cannot decode the image: {error}; repair or remove it, or set"
+                    " data.undecodable: skip"
+                ) from error
             if boxes is None:
                 return _as_array(_central(image, side, self.center_crop))
             box = boxes(position, image.width, image.height)

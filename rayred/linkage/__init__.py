@@ -13,29 +13,78 @@ array([4, 1])
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from rayred.linkage.engine import EngineSettings, complete_trees
 from rayred.linkage.estimator import CompleteLinkage
 from rayred.linkage.representatives import representatives
+from rayred.linkage.rows import as_matrix
 from rayred.linkage.scipy_backend import scipy_tree
 from rayred.linkage.tree import Tree
 
-__all__ = ["CompleteLinkage", "Tree", "complete_linkage", "linkage_tree", "representatives"]
+__all__ = [
+    "CompleteLinkage",
+    "EngineSettings",
+    "Tree",
+    "complete_linkage",
+    "linkage_trees",
+    "representatives",
+]
 
 Method = Literal["complete", "average", "single"]
-Backend = Literal["auto", "scipy"]
+Backend = Literal["auto", "torch", "scipy"]
 
 
-def linkage_tree(
-    x: ArrayLike,
-    n_clusters: int = 1,
+def linkage_trees(
+    x: NDArray[np.generic],
+    groups: Sequence[NDArray[np.int64]],
+    n_clusters: Sequence[int],
     *,
     method: Method = "complete",
-    backend: Backend = "auto",  # noqa: ARG001 - the seam where another back end comes in
+    backend: Backend = "auto",
+    settings: EngineSettings | None = None,
+) -> Iterator[Tree]:
+    """Yield the tree of each group of rows under cosine distance, each clustered on its own.
+
+    Parameters
+    ----------
+    x
+        (n, d) real numbers, such as a memory map; no row of a group may be zero.
+    groups
+        The rows of each group, (n_g,) int64 ascending.
+    n_clusters
+        For each group the fewest clusters that its tree will be cut into, 1 to n_g.
+    method
+        Distance of two clusters: the largest (complete), the mean (average) or the smallest
+        (single) between their members.
+    backend
+        ``torch``: rayred's own engine, on CPU or GPU, complete linkage only. ``scipy``: any
+        method, with all n_g² / 2 distances in memory. ``auto``: torch where it can.
+    settings
+        Of the torch back end.
+
+    Raises
+    ------
+    ValueError
+        A row, a number of clusters, or the combination of method and back end cannot be used.
+    """
+    if backend == "torch" and method != "complete":
+        raise ValueError(f"backend torch has complete linkage only, not {method}; use scipy")
+    if method == "complete" and backend != "scipy":
+        yield from complete_trees(x, groups, n_clusters, settings)
+    else:
+        for rows, count in zip(groups, n_clusters, strict=True):
+            yield scipy_tree(x[rows], count, method)
+
+
+def complete_linkage(
+    x: ArrayLike, n_clusters: int = 1, *, settings: EngineSettings | None = None
 ) -> Tree:
-    """Cluster rows bottom-up under cosine distance, down to `n_clusters` clusters.
+    """Cluster rows by complete linkage under cosine distance, exactly.
 
     Parameters
     ----------
@@ -43,23 +92,20 @@ def linkage_tree(
         (n, d) real numbers, n ≥ 1; no row may be zero.
     n_clusters
         The fewest clusters that the tree will be cut into, 1 to n.
-    method
-        Distance of two clusters: the largest (complete), the mean (average) or the smallest
-        (single) between their members.
-    backend
-        What computes it.
+    settings
+        Device, block size and first distance; chosen from the data and the machine by default.
+
+    Returns
+    -------
+    tree
+        Its `labels(k)` are the clusters at any k from `n_clusters` to n.
 
     Raises
     ------
     ValueError
         `x` or `n_clusters` cannot be used.
-    """
-    return scipy_tree(x, n_clusters, method)
-
-
-def complete_linkage(x: ArrayLike, n_clusters: int = 1) -> Tree:
-    """Cluster rows by complete linkage under cosine distance; see `linkage_tree`.
 
     Source: Defays, An efficient algorithm for a complete link method (1977).
     """
-    return linkage_tree(x, n_clusters)
+    array = as_matrix(x)
+    return next(complete_trees(array, [np.arange(len(array))], [n_clusters], settings))

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import validate_data
 
+from rayred.linkage.engine import complete_trees
 from rayred.linkage.rows import check_n_clusters
-from rayred.linkage.scipy_backend import scipy_tree
 
 
 class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,7 +48,7 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("give exactly one of n_clusters and distance_threshold")
         if self.n_clusters is not None:
             check_n_clusters(self.n_clusters, len(rows))
-        tree = scipy_tree(rows, self.n_clusters or 1, "complete")
+        tree = next(complete_trees(rows, [np.arange(len(rows))], [self.n_clusters or 1]))
         if self.distance_threshold is None:
             self.n_clusters_ = tree.n_clusters
         else:

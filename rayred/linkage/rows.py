@@ -5,8 +5,26 @@ Legend: N rows, D dimensions.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def as_matrix(x: ArrayLike) -> NDArray[Any]:
+    """Return `x` as an array, (N, D).
+
+    Raises
+    ------
+    ValueError
+        `x` is not a non-empty two-dimensional array of real numbers.
+    """
+    array = np.asarray(x)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"expected a non-empty array of shape (n, d), got shape {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"expected real numbers, got dtype {array.dtype}")
+    return array
 
 
 def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
@@ -15,14 +33,9 @@ def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        `x` is not a non-empty two-dimensional array of finite numbers, or a row is zero.
+        As of `as_matrix`; or a number is not finite, or a row is zero.
     """
-    array = np.asarray(x)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"expected a non-empty array of shape (n, d), got shape {array.shape}")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"expected real numbers, got dtype {array.dtype}")
-    rows = array.astype(np.float64)
+    rows = as_matrix(x).astype(np.float64)
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise ValueError(f"row {int(np.argmin(finite))} has a value that is NaN or infinite")

@@ -15,6 +15,7 @@ from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
 from rayred.run_folder import RunFolder, write_json
+from rayred.training.loop import Point
 from rayred.verdict import Verdict
 
 GROUPS_SHOWN = 10
@@ -34,6 +35,8 @@ class StudyReport:
     """(N, D) of the training images."""
     trees: ClassTrees
     verdict: Verdict
+    reference_curve: tuple[Point, ...]
+    """The reference training."""
     notes: list[str]
     """What else a reader should know."""
 
@@ -98,6 +101,7 @@ def _results(study: StudyReport) -> dict[str, object]:
         "reference": {
             "test_accuracy": study.reference_accuracy,
             "train_seconds": study.reference_seconds,
+            "curve": [asdict(point) for point in study.reference_curve],
         },
         "verdict": {
             "sentence": study.verdict.sentence,

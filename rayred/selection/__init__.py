@@ -5,6 +5,7 @@ A selector is one module with one function, entered in `SELECTORS`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,10 @@ def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, S
             everything = np.arange(len(candidates.labels), dtype=np.int64)
             subsets[subset_name(FULL, fraction, 0)] = everything
             continue
-        for position, selector in enumerate(sweep.selectors):
+        for selector in sweep.selectors:
             for trial in range(sweep.trials if SELECTORS[selector].redrawn else 1):
-                rng = np.random.default_rng([seed, trial, int(fraction * 2**32), position])
+                which = zlib.crc32(selector.encode())
+                rng = np.random.default_rng([seed, trial, int(fraction * 2**32), which])
                 name = subset_name(selector, fraction, trial)
                 subsets[name] = SELECTORS[selector].select(candidates, fraction, rng)
     return subsets

@@ -9,7 +9,6 @@ images after another, cut into batches. Every image comes once an epoch; a batch
 from __future__ import annotations
 
 import itertools
-import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -106,7 +105,7 @@ def evaluation_batches(
     """Yield all images of a split in order, this worker's share of them, as they are."""
     indices = np.arange(len(split), dtype=np.int64)[shard.rows]
     pixels = resident_pixels(split.images, device)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             if isinstance(split.images, ImageFiles):
@@ -164,7 +163,10 @@ def _streamed(
         x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
         return x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
 
-    with ThreadPoolExecutor(os.cpu_count()) as decoders, ThreadPoolExecutor(STREAM_AHEAD) as ahead:
+    with (
+        ThreadPoolExecutor(torch.get_num_threads()) as decoders,
+        ThreadPoolExecutor(STREAM_AHEAD) as ahead,
+    ):
         waiting: list[Future[Batch]] = []
         for batch, parameters in chosen:
             waiting.append(ahead.submit(load, batch, parameters))

@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset, Split
 from rayred.models import Classifier, ModelSpec
 from rayred.training.batches import Shard, evaluation_batches
 from rayred.training.loop import load_model
-from rayred.training.ray_train import MAX_FAILURES, Scaling
+from rayred.training.ray_train import MAX_FAILURES
 
 
 @torch.inference_mode()

@@ -97,6 +97,12 @@ class Worker:
     wrap: Callable[[nn.Module], nn.Module] | None = None
     """Makes the model train together with the other workers' (distributed data parallel)."""
 
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give all workers the first one's batch-norm statistics: those of the model kept."""
+        if self.shard.world > 1:
+            for buffer in model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def mean(self, total: Tensor, count: int) -> float:
         """Return the mean over all workers of what each has summed up."""
         both = torch.stack([total.double(), torch.tensor(count, dtype=torch.float64).to(total)])
@@ -181,6 +187,7 @@ def train_model(
         epoch = done * recipe.batch_size / len(indices)
         accuracy = None
         if done == recipe.steps or _evaluates(recipe, curve[-1].epoch if curve else 0, epoch):
+            worker.share_buffers(model)
             accuracy = evaluate(model, dataset.test, worker)
         curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
         if report:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from ray.train.torch import TorchTrainer
 
+from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset
-from rayred.errors import RayredError, TrainingError
+from rayred.errors import DataError, RayredError, TrainingError
 from rayred.training.batches import Shard
 from rayred.training.loop import Point, State, Task, Worker, train_model
 from rayred.training.trained import Trained
@@ -24,24 +27,6 @@ from rayred.training.trained import Trained
 CHECKPOINT_FILE = "training.pt"
 MAX_FAILURES = 3
 """Times that a training is restarted after it lost a worker or a node."""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How one training is spread."""
-
-    workers: int = 1
-    gpu: bool = False
-    threads: int = 1
-    """CPU threads a worker, reserved with Ray as as many CPUs."""
-
-    def ray_scaling(self) -> ray.train.ScalingConfig:
-        """Return what Ray Train is asked for."""
-        return ray.train.ScalingConfig(
-            num_workers=self.workers,
-            use_gpu=self.gpu,
-            resources_per_worker={"CPU": self.threads, **({"GPU": 1} if self.gpu else {})},
-        )
 
 
 def train_with_ray(
@@ -67,8 +52,10 @@ def train_with_ray(
 
     Raises
     ------
-    TrainingError
-        The training failed by itself, or lost its workers too often.
+    TrainingError, DataError
+        The training failed by itself, and would again.
+    RayredError
+        It lost its workers too often.
     """
     trainer = TorchTrainer(
         _train_worker,
@@ -78,7 +65,11 @@ def train_with_ray(
             "indices": indices_ref,
             "threads": scaling.threads,
         },
-        scaling_config=scaling.ray_scaling(),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=scaling.workers,
+            use_gpu=scaling.gpu,
+            resources_per_worker={"CPU": scaling.threads, "GPU": int(scaling.gpu)},
+        ),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=storage,
@@ -87,16 +78,33 @@ def train_with_ray(
         ),
     )
     try:
-        result = trainer.fit()
+        result = _fit(trainer)
     except ray.train.TrainingFailedError as error:
-        raise TrainingError(f"{name}: Ray Train gave up: {error}") from error
-    if isinstance(result.return_value, str):
-        raise TrainingError(result.return_value)
+        raise RayredError(
+            f"{name}: failed {MAX_FAILURES + 1} times, at last by: {error}; run again to go on from"
+            " the last checkpoint"
+        ) from error
+    if isinstance(result.return_value, RayredError):
+        raise result.return_value
     trained: Trained = result.return_value
     return trained
 
 
-def _train_worker(config: dict[str, Any]) -> Trained | str:
+def _fit(trainer: TorchTrainer) -> ray.train.Result:
+    """Run the trainer in a thread, where it leaves the handling of Ctrl-C as it is."""
+    outcome: Future[ray.train.Result] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(trainer.fit())
+        except Exception as error:  # noqa: BLE001 - handed on to the thread that waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result()
+
+
+def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     """Return what was trained, or why it cannot be; Ray Train hands on what rank 0 returns."""
     torch.set_num_threads(config["threads"])
     task: Task = config["task"]
@@ -122,9 +130,9 @@ def _train_worker(config: dict[str, Any]) -> Trained | str:
             worker=Worker(cast(torch.device, ray.train.torch.get_device()), shard, wrap),
             resume=_load_checkpoint(checkpoint) if checkpoint else None,
         )
-    except RayredError as error:
+    except (TrainingError, DataError) as error:
         # Returned, not raised: it would fail the same way again, and Ray would retry it.
-        return str(error)
+        return error
     weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
     return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, weights)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from rayred.linkage import complete_linkage, linkage_tree
+from rayred.linkage import complete_linkage, linkage_trees
 
 
 def as_partition(labels) -> set[frozenset[int]]:
@@ -28,7 +28,7 @@ def test_complete_linkage_makes_scipys_partition(n, d, seed, data):
 @pytest.mark.parametrize("method", ["complete", "average", "single"])
 def test_heights_are_scipys(method):
     x = np.random.default_rng(1).normal(size=(50, 8))
-    tree = linkage_tree(x, method=method)
+    tree = next(linkage_trees(x, [np.arange(50)], [1], method=method))
     np.testing.assert_allclose(tree.heights, linkage(x, method, "cosine")[:, 2], rtol=1e-5)
     assert (np.diff(tree.heights) >= 0).all()
     assert tree.heights.dtype == np.float32

@@ -3,12 +3,13 @@ import pytest
 import ray
 import torch
 
+from rayred.cluster import Scaling
 from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
 from rayred.training.embedding import embed_images, embed_with_ray
 from rayred.training.loop import Task, load_model
-from rayred.training.ray_train import Scaling, train_with_ray
+from rayred.training.ray_train import train_with_ray
 from rayred.training.trained import load_trained, save_trained
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -1,0 +1,227 @@
+"""Exact complete linkage: rayred's engine against scikit-learn, fastcluster and the bare product.
+
+Each measurement runs in a process of its own, rivals in the same call, and reports wall time and
+the peak memory above that of its input. Data of three kinds, d = 64: `uniform` directions,
+`clustered` (50 rows a cluster, of very different widths) and `collapsed` (one direction with a
+little noise, as in a class of a network trained to the end).
+
+    .venv/bin/python -m benchmarks.linkage            # all but the million rows: some minutes
+    .venv/bin/python -m benchmarks.linkage --large    # and those
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import RESULTS, print_table, write_results
+
+KINDS = ("uniform", "clustered", "collapsed")
+DIMENSIONS = 64
+SIZES = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000)
+RIVAL_LIMIT = 20_000
+IMAGENET = (1_281_167, 2048, 1_000)
+Rows = NDArray[Any]
+
+
+def make_rows(kind: str, n: int, d: int = DIMENSIONS) -> NDArray[np.float32]:
+    """Return (n, d) rows of one kind of data."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((n, d), dtype=np.float32)
+    if kind == "uniform":
+        return noise
+    if kind == "clustered":
+        centres = rng.standard_normal((max(1, n // 50), d), dtype=np.float32)
+        width = rng.exponential(0.3, (n, 1)).astype(np.float32)
+        return centres[rng.integers(0, len(centres), n)] + width * noise
+    direction = 5 * rng.standard_normal(d, dtype=np.float32)
+    return direction + np.float32(0.02) * noise
+
+
+def engine(x: Rows, keeps: list[float]) -> None:
+    """Cluster with rayred, one tree for all fractions."""
+    from rayred.linkage import complete_linkage
+
+    counts = [round(keep * len(x)) for keep in keeps]
+    tree = complete_linkage(x, min(counts))
+    for count in counts:
+        tree.labels(count)
+
+
+def scikit_learn(x: Rows, keeps: list[float]) -> None:
+    """Cluster with scikit-learn, once a fraction."""
+    from sklearn.cluster import AgglomerativeClustering
+
+    for keep in keeps:
+        model = AgglomerativeClustering(round(keep * len(x)), metric="cosine", linkage="complete")
+        model.fit(x)
+
+
+def fastcluster(x: Rows, keeps: list[float]) -> None:
+    """Cluster with fastcluster, its distances included, one tree for all fractions."""
+    import fastcluster as rival
+    from scipy.cluster.hierarchy import fcluster
+
+    tree = rival.linkage(x.astype(np.float64), method="complete", metric="cosine")
+    for keep in keeps:
+        fcluster(tree, round(keep * len(x)), "maxclust")
+
+
+def product(x: Rows, keeps: list[float]) -> None:
+    """Multiply all rows with all rows after them, in blocks, and look at nothing."""
+    import torch
+
+    del keeps
+    rows = torch.from_numpy(x)
+    buffer = torch.empty(1024, 4096)
+    for i in range(0, len(rows), 1024):
+        left = rows[i : i + 1024]
+        for j in range(i, len(rows), 4096):
+            right = rows[j : j + 4096].T
+            torch.mm(left, right, out=buffer[: len(left), : right.shape[1]])
+
+
+def classes(x: Rows, keeps: list[float], cluster: Callable[[Rows, list[float]], None]) -> None:
+    """Cluster ten classes of equal size, each on its own."""
+    for rows in np.array_split(np.arange(len(x)), 10):
+        cluster(x[rows], keeps)
+
+
+def imagenet(x: Rows, keeps: list[float]) -> None:
+    """Cluster 1,000 classes of a memory map and find the representatives."""
+    from rayred.linkage import linkage_trees, representatives
+
+    groups = np.array_split(np.arange(len(x)), IMAGENET[2])
+    counts = [round(keeps[0] * len(rows)) for rows in groups]
+    trees = linkage_trees(x, groups, counts)
+    for rows, count, tree in zip(groups, counts, trees, strict=True):
+        representatives(x[rows], tree.labels(count))
+
+
+WORK: dict[str, Callable[[Rows, list[float]], None]] = {
+    "rayred": engine,
+    "scikit-learn": scikit_learn,
+    "fastcluster": fastcluster,
+    "product": product,
+    "rayred, 10 classes": lambda x, keeps: classes(x, keeps, engine),
+    "scikit-learn, 10 classes": lambda x, keeps: classes(x, keeps, scikit_learn),
+    "rayred, imagenet": imagenet,
+}
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure_here(name: str, kind: str, n: int, keeps: list[float], file: str | None) -> None:
+    """Measure in this process and print JSON."""
+    x: Rows = np.load(file, mmap_mode="r") if file else make_rows(kind, n)
+    WORK[name](x[:200], keeps) if file is None else None  # imports and warm-up
+    before = peak_bytes()
+    started = time.perf_counter()
+    WORK[name](x, keeps)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "peak_mb": (peak_bytes() - before) / 2**20}))
+
+
+def measure(
+    name: str, kind: str, n: int, keeps: list[float], file: str | None = None
+) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.linkage", "--one", name, "--kind", kind]
+    command += ["--rows", str(n), "--keep", *map(str, keeps), *(["--file", file] if file else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    row = {"work": name, "kind": kind, "n": n, "keep": keeps}
+    row |= {"seconds": round(figures["seconds"], 3), "peak_mb": round(figures["peak_mb"])}
+    print(f"{name:26} {kind:10} n = {n:9,} keep {keeps}: {row['seconds']} s, {row['peak_mb']} MB")
+    return row
+
+
+def imagenet_file(folder: str) -> str:
+    """Write clustered float16 rows of ImageNet's shape to a file, class after class."""
+    n, d, _ = IMAGENET
+    path = f"{folder}/imagenet.npy"
+    rows = np.lib.format.open_memmap(path, "w+", np.float16, (n, d))
+    rng = np.random.default_rng(0)
+    for first in range(0, n, 20_000):
+        end = min(first + 20_000, n)
+        centres = np.abs(rng.standard_normal((400, d), dtype=np.float32))
+        noise = rng.standard_normal((end - first, d), dtype=np.float32)
+        rows[first:end] = np.abs(centres[rng.integers(0, 400, end - first)] + 0.4 * noise)
+    rows.flush()
+    return path
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw time against n on uniform data, for every rival as far as it goes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name in ("scikit-learn", "fastcluster", "rayred", "product"):
+        line = [
+            r for r in rows if r["work"] == name and r["keep"] == [0.9] and r["kind"] == "uniform"
+        ]
+        line.sort(key=lambda r: int(r["n"]))
+        label = "bare half product" if name == "product" else name
+        style = {"rayred": "o-", "product": "k:"}.get(name, "s--")
+        axes.plot([r["n"] for r in line], [r["seconds"] for r in line], style, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="rows n (d = 64)", ylabel="seconds")
+    axes.set_title("Complete linkage, cosine, keep 0.9, uniform data, two cores", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=160)
+
+
+def main() -> None:
+    """Measure all, print a table, write JSON and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--large", action="store_true", help="also a million rows, and ImageNet's")
+    for option in ("--one", "--kind", "--file"):
+        parser.add_argument(option, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--keep", type=float, nargs="*", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        measure_here(given.one, given.kind, given.rows, given.keep, given.file)
+        return
+    rows = [
+        measure(name, "uniform", n, [0.9])
+        for n in SIZES
+        for name in ("rayred", "product", "scikit-learn", "fastcluster")
+        if n <= RIVAL_LIMIT or name in ("rayred", "product")
+    ]
+    rows += [measure("rayred", kind, 20_000, [k]) for kind in KINDS for k in (0.9, 0.5)]
+    for name in ("scikit-learn", "fastcluster"):
+        rows += [measure(name, kind, 20_000, [k]) for kind in KINDS for k in (0.5,)]
+    for kind in KINDS:
+        for name in ("rayred, 10 classes", "scikit-learn, 10 classes"):
+            rows.append(measure(name, kind, 50_000, [0.9, 0.7, 0.5]))
+    rows += [measure("rayred", kind, 100_000, [0.9]) for kind in KINDS[1:]]
+    if given.large:
+        rows.append(measure("rayred", "uniform", 1_000_000, [0.9]))
+        with tempfile.TemporaryDirectory() as folder:
+            file = imagenet_file(folder)
+            rows.append(measure("rayred, imagenet", "clustered", IMAGENET[0], [0.9], file))
+    print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+    path = write_results("linkage", {"rows": rows})
+    plot(rows, RESULTS.parent / "images" / "linkage-time.png")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

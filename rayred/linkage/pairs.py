@@ -1,0 +1,129 @@
+"""Pairs of rows that are close: found by blocked float32 products, measured in float64.
+
+Legend: N rows, D dimensions, E pairs.
+
+The cosine distance of unit rows a and b is d = ‖a − b‖² / 2. Candidates come from products of
+*centred* rows in float32: with y = row − mean and q = ‖y‖² / 2, −d = y·y' − q − q'. Its rounding
+error grows with the spread of the rows, not with their length, so that few candidates too many
+are found even where a class has collapsed to distances of 1e-5. Every candidate is then measured
+in float64, on its own and in a fixed order of additions, so that a distance has the same bits
+whatever the block size, the number of threads or the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+FLOAT32_ROUNDING = 2.0**-24
+GATHERED_BYTES = 2**21
+"""Size of the rows that are gathered at a time to measure pairs: they stay in the cache."""
+
+
+def centred_rows(unit_ND: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Return two float32 factors whose product is minus the distances, and its largest error.
+
+    Parameters
+    ----------
+    unit_ND
+        (N, D) float64 rows of length 1.
+
+    Returns
+    -------
+    left, right
+        (N, D + 2) float32: ``left @ right.T`` is −d for every pair.
+    slack
+        Bound of the rounding error of an entry of the product.
+    """
+    y_ND = unit_ND - unit_ND.mean(0)
+    q_N1 = y_ND.square().sum(1, keepdim=True) / 2
+    one_N1 = torch.ones_like(q_N1)
+    left = torch.cat([y_ND, -q_N1, -one_N1], 1).float()
+    right = torch.cat([y_ND, one_N1, q_N1], 1).float()
+    terms = unit_ND.shape[1] + 8
+    # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 4 max q.
+    return left, right, terms * FLOAT32_ROUNDING * 4 * float(q_N1.max())
+
+
+def near_pairs(
+    left: Tensor,
+    right: Tensor,
+    limit: float,
+    block: tuple[int, int],
+    strip: tuple[int, int] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the pairs i < j whose entry of ``left @ right.T`` is at least −`limit`.
+
+    Parameters
+    ----------
+    left, right
+        (N, D + 2) factors of `centred_rows`.
+    limit
+        Largest distance, slack included.
+    block
+        Rows and columns of the product that are in memory at a time.
+    strip
+        First row i and the row after the last; by default all.
+    """
+    n = len(left)
+    first, end = strip or (0, n)
+    rows, columns = min(block[0], n), min(block[1], n)
+    # One buffer for all blocks: fresh memory would cost as much as the product.
+    buffer = left.new_empty(rows * columns)
+    near = torch.empty(rows * columns, dtype=torch.bool, device=left.device)
+    for first_row in range(first, end, rows):
+        left_block = left[first_row : min(first_row + rows, end)]
+        for first_column in range(first_row, n, columns):
+            right_block = right[first_column : first_column + columns]
+            shape = len(left_block), len(right_block)
+            entries = shape[0] * shape[1]
+            product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
+            i, j = _true_entries(torch.ge(product, -limit, out=near[:entries].view(shape)))
+            i, j = i + first_row, j + first_column
+            if first_column < first_row + rows:
+                upper = i < j
+                i, j = i[upper], j[upper]
+            if len(i):
+                yield i, j
+
+
+def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of a mask that is false nearly everywhere.
+
+    Same as ``mask.nonzero(as_tuple=True)``, but looks at eight entries at a time first.
+    """
+    width = mask.shape[1]
+    if width % 8:
+        i, j = mask.nonzero(as_tuple=True)
+        return i, j
+    words = mask.view(torch.int64).flatten().nonzero().squeeze(1)
+    word, byte = mask.flatten().view(-1, 8)[words].nonzero(as_tuple=True)
+    entry = words[word] * 8 + byte
+    return entry // width, entry % width
+
+
+def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:
+    """Return ‖row i − row j‖² / 2 of every pair, (E,) float64.
+
+    The squares are added in halves (first half plus second half, and so on): an order that depends
+    on D alone, and additions that no compiler contracts.
+    """
+    at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
+    distances = unit_ND.new_empty(len(i_E))
+    for first in range(0, len(i_E), at_a_time):
+        part = slice(first, first + at_a_time)
+        a_ED, b_ED = unit_ND.index_select(0, i_E[part]), unit_ND.index_select(0, j_E[part])
+        distances[part] = _halved_squares(a_ED, b_ED)
+    return distances
+
+
+def _halved_squares(a_ED: Tensor, b_ED: Tensor) -> Tensor:
+    squares = a_ED.sub_(b_ED).square_()
+    width = squares.shape[1]
+    while width > 1:
+        half = (width + 1) // 2
+        squares[:, : width - half] += squares[:, half:width]
+        width = half
+    return squares[:, 0] / 2

@@ -1,0 +1,240 @@
+"""The sparse engine against SciPy, and its rule for ties against a slow one of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.utils.estimator_checks import check_estimator
+
+from rayred.linkage import CompleteLinkage, EngineSettings, complete_linkage, engine, linkage_trees
+from rayred.linkage.pairs import centred_rows, near_pairs, pair_distances
+from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.scipy_backend import scipy_tree
+
+KINDS = ("uniform", "clustered", "collapsed", "positive")
+
+
+def make_rows(kind: str, n: int, d: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if kind == "uniform":
+        return rng.normal(size=(n, d))
+    if kind == "clustered":
+        centres = rng.normal(size=(max(1, n // 8), d))
+        return centres[rng.integers(0, len(centres), n)] + 0.05 * rng.normal(size=(n, d))
+    if kind == "collapsed":
+        return 5 * rng.normal(size=d) + 0.02 * rng.exponential(size=(n, 1)) * rng.normal(
+            size=(n, d)
+        )
+    return np.abs(rng.normal(size=(n, 3)) @ rng.normal(size=(3, d))) + 1e-3
+
+
+def slow_merges(x: np.ndarray, count: int) -> list[tuple[frozenset[int], frozenset[int]]]:
+    """Join the two closest clusters again and again; pairs are ordered by (d, i, j)."""
+    unit = torch.from_numpy(as_unit_rows(x))
+    i, j = np.triu_indices(len(x), 1)
+    distance = pair_distances(unit, torch.from_numpy(i), torch.from_numpy(j)).numpy()
+    rank = {(a, b): r for r, (_, a, b) in enumerate(sorted(zip(distance, i, j, strict=True)))}
+    clusters = [frozenset([row]) for row in range(len(x))]
+    merges = []
+    for _ in range(count):
+        _, a, b = min(
+            (max(rank[min(p, q), max(p, q)] for p in a for q in b), min(a), min(b))
+            for k, a in enumerate(clusters)
+            for b in clusters[:k]
+        )
+        first, second = (next(c for c in clusters if row in c) for row in (a, b))
+        clusters = [c for c in clusters if c not in (first, second)] + [first | second]
+        merges.append(frozenset((first, second)))
+    return merges
+
+
+def merges_of(tree) -> list[frozenset[frozenset[int]]]:
+    nodes = [frozenset([row]) for row in range(tree.n_rows)]
+    merges = []
+    for a, b in tree.children:
+        merges.append(frozenset((nodes[a], nodes[b])))
+        nodes.append(nodes[a] | nodes[b])
+    return merges
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(2, 150),
+    d=st.integers(3, 40),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+    block=st.tuples(st.sampled_from([3, 8, 64]), st.sampled_from([5, 16, 64])),
+    dtype=st.sampled_from([np.float64, np.float32, np.float16]),
+)
+@settings(max_examples=150, deadline=None)
+def test_partition_and_heights_are_scipys(kind, n, d, share, seed, block, dtype):
+    x = make_rows(kind, n, d, seed).astype(dtype)
+    k = max(1, round(share * n))
+    expected = scipy_tree(x, k, "complete")
+    full = scipy_tree(x, 1, "complete")
+    if len(np.unique(full.heights)) < len(full.heights):
+        return  # ties: the next tests
+    tree = complete_linkage(x, k, settings=EngineSettings(block=block))
+    assert tree.n_clusters == k
+    np.testing.assert_allclose(tree.heights, expected.heights, rtol=1e-6, atol=1e-15)
+    for cut in {k, (k + n) // 2, n}:
+        assert np.array_equal(tree.labels(cut), expected.labels(cut))
+
+
+@given(
+    n=st.integers(2, 24),
+    levels=st.integers(1, 3),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+    first=st.sampled_from([None, 0.0, 0.05, 0.4, 3.0]),
+)
+@settings(max_examples=80, deadline=None)
+def test_ties_follow_the_written_rule(n, levels, share, seed, first):
+    """Rows of small integers: equal rows, and equal distances everywhere."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, levels + 1, (n, 3)).astype(float)
+    x[:, 0] += 1
+    k = max(1, round(share * n))
+    tree = complete_linkage(x, k, settings=EngineSettings(block=(4, 8), first_distance=first))
+    assert merges_of(tree) == slow_merges(x, n - k)
+    assert (np.diff(tree.heights) >= 0).all()
+
+
+@pytest.mark.parametrize("share", [0.9, 0.4, 0.02])
+def test_tree_does_not_depend_on_blocks_threads_first_distance_or_company(share):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (1200, 6)).astype(np.float32)
+    x[:, 0] += 1
+    k = round(share * len(x))
+    plain = complete_linkage(x, k)
+    for choice in (
+        EngineSettings(block=(7, 24)),
+        EngineSettings(block=(2000, 2000)),
+        EngineSettings(first_distance=0.3),
+        EngineSettings(first_distance=1e-9),
+    ):
+        assert np.array_equal(complete_linkage(x, k, settings=choice).children, plain.children)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = complete_linkage(x, k)
+    torch.set_num_threads(threads)
+    assert np.array_equal(alone.children, plain.children)
+
+    order = rng.permutation(1200)
+    groups = [np.sort(order[:400]), np.sort(order[400:410]), np.sort(order[410:])]
+    counts = [max(1, round(share * len(rows))) for rows in groups]
+    together = list(linkage_trees(x, groups, counts))
+    for rows, count, tree in zip(groups, counts, together, strict=True):
+        assert np.array_equal(tree.children, complete_linkage(x[rows], count).children)
+
+
+def test_small_batches_make_the_same_trees(monkeypatch):
+    x = make_rows("clustered", 500, 8, 1)
+    groups = [np.arange(start, start + 50) for start in range(0, 500, 50)]
+    whole = list(linkage_trees(x, groups, [20] * 10))
+    monkeypatch.setattr(engine, "BATCH_BYTES", 8 * 8 * 120)
+    for one, other in zip(whole, linkage_trees(x, groups, [20] * 10), strict=True):
+        assert np.array_equal(one.children, other.children)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pair_of_a_cluster_is_within_the_cut_height(kind):
+    x = make_rows(kind, 800, 12, 3)
+    x = np.concatenate([x, x[:200]])
+    unit = as_unit_rows(x)
+    tree = complete_linkage(x)
+    assert (np.diff(tree.heights) >= 0).all()
+    for k in (900, 500, 100, 7):
+        labels = tree.labels(k)
+        assert labels.max() + 1 == k
+        height = tree.heights[len(x) - k - 1]
+        for label in range(k):
+            rows = unit[labels == label]
+            spread = ((rows[:, None] - rows[None]) ** 2).sum(2).max() / 2
+            assert spread <= height * (1 + 1e-6) + 1e-15
+
+
+def test_collapsed_classes_keep_their_order():
+    """Heights of 1e-5 and less, where 1 − s in float32 has no digits left."""
+    x = make_rows("collapsed", 1500, 64, 4).astype(np.float32)
+    tree, expected = complete_linkage(x, 1200), scipy_tree(x, 1200, "complete")
+    assert tree.heights.max() < 1e-5
+    assert np.array_equal(tree.labels(1200), expected.labels(1200))
+
+
+def test_equal_rows_by_the_thousand_do_not_blow_up_the_graph():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(12_000, 16))
+    x[1000:11_000] = x[0]
+    tree = complete_linkage(x, 1500)
+    assert (tree.heights[:10_000] == 0).all()
+    assert tree.heights[10_000] > 0
+    labels = tree.labels(2000)
+    assert (labels[1000:11_000] == labels[0]).all()
+    assert labels.max() + 1 == 2000
+    assert np.array_equal(np.unique(tree.labels(8000)[1000:5000]), [0])
+
+
+def test_near_pairs_miss_none():
+    unit = torch.from_numpy(as_unit_rows(make_rows("clustered", 300, 10, 6)))
+    left, right, slack = centred_rows(unit)
+    i, j = (
+        torch.cat(parts)
+        for parts in zip(*near_pairs(left, right, 0.2 + slack, (32, 64)), strict=True)
+    )
+    found = set(zip(i.tolist(), j.tolist(), strict=True))
+    a, b = np.triu_indices(300, 1)
+    distance = pair_distances(unit, torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    near = {(int(p), int(q)) for p, q, d in zip(a, b, distance, strict=True) if d <= 0.2}
+    assert near <= found
+    assert len(found) == len(i)
+    assert len(found) < 1.01 * len(near) + 5
+
+
+def test_blocks_that_do_not_fit_are_halved_and_then_it_is_said(monkeypatch):
+    x = make_rows("uniform", 400, 8, 7)
+    expected = complete_linkage(x, 300)
+    tried = []
+
+    def too_large(left, right, limit, block):
+        tried.append(block)
+        if block[0] > 300:
+            raise torch.OutOfMemoryError
+        return near_pairs(left, right, limit, block)
+
+    monkeypatch.setattr(engine, "near_pairs", too_large)
+    tree = complete_linkage(x, 300, settings=EngineSettings(block=(2048, 4096)))
+    assert np.array_equal(tree.children, expected.children)
+    assert tried[:4] == [(2048, 4096), (1024, 2048), (512, 1024), (256, 512)]
+
+    def never_fits(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(engine, "near_pairs", never_fits)
+    with pytest.raises(MemoryError, match="400 rows do not fit on the GPU"):
+        complete_linkage(x, 300)
+
+
+def test_complete_linkage_is_all_that_the_torch_back_end_has():
+    with pytest.raises(ValueError, match="complete linkage only, not single; use scipy"):
+        next(linkage_trees(np.eye(3), [np.arange(3)], [1], method="single", backend="torch"))
+
+
+def test_estimator_keeps_scikit_learns_contract():
+    # That check's integer data has a row of zeros, which has no cosine distance to any other.
+    check_estimator(
+        CompleteLinkage(),
+        expected_failed_checks={"check_estimators_dtypes": "a row of zeros is an error"},
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("kind", KINDS)
+def test_gpu_makes_the_tree_of_the_cpu(kind):
+    x = make_rows(kind, 5000, 64, 8)
+    trees = [complete_linkage(x, 3000, settings=EngineSettings(device=d)) for d in ("cpu", "cuda")]
+    assert np.array_equal(trees[0].children, trees[1].children)
+    assert np.array_equal(trees[0].heights, trees[1].heights)
