@@ -196,6 +196,8 @@ class _Job:
         self.folder = folder
         self.dataset = dataset
         self.dataset_ref = ray.put(dataset)
+        for name in dataset.skipped():
+            logger.warning("left out, as it cannot be decoded: %s", name)
         # One study's checkpoints are not another's, wherever they lie.
         storage = f"{execution.storage}/{folder.identity}"
         self.execution = replace(execution, storage=storage)

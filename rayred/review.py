@@ -128,9 +128,8 @@ def write_study(
     from rayred.stages import EMBEDDINGS, REFERENCE, TREES
 
     reference = REFERENCE.load(folder / REFERENCE.file)
-    skipped = [*dataset.train.skipped, *dataset.test.skipped]
     notes = emptied_classes(dataset, experiment.sweep.fractions)
-    notes += [f"left out, as it cannot be decoded: {name}" for name in skipped]
+    notes += [f"left out, as it cannot be decoded: {name}" for name in dataset.skipped()]
     notes += [
         f"trial {result.trial.name} failed: {result.reason}"
         for result in results

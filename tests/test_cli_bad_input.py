@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.conftest import rayred, write_experiment
 from tests.data.test_folder import write_images
@@ -119,20 +118,3 @@ def test_ui_on_a_port_that_is_taken(run_folder):
         done = rayred("ui", run_folder, "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert "is taken; choose another with --port" in done.stderr
-
-
-def test_a_class_whose_share_rounds_to_none_keeps_one_and_skipped_images_are_listed(tmp_path):
-    sweep = {"fractions": [1.0, 0.1], "selectors": ["semantic"], "trials": 1}
-    path = folder_study(
-        tmp_path, sweep=sweep, train={"steps": 2, "batch_size": 4}, verdict={"margin": 9.0}
-    )
-    settings = yaml.safe_load(path.read_text())
-    settings["data"]["undecodable"] = "skip"
-    path.write_text(yaml.safe_dump(settings))
-    (tmp_path / "pets" / "train" / "cat" / "0.png").write_bytes(b"no image")
-    done = rayred("run", path, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in done.stderr
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "rounds to no image" in page
-    assert "cat/0.png" in page

@@ -30,17 +30,23 @@ def test_prune_keeps_what_a_study_kept(finished, tmp_path):
 
 
 def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
+    """One image cannot be decoded, and of each class a tenth rounds to none."""
     for name in ("cat", "dog"):
-        write_images(tmp_path / "pets" / name, 6, size=(8, 8))
+        write_images(tmp_path / "pets" / name, 4, size=(8, 8))
+    (tmp_path / "pets" / "cat" / "0.png").write_bytes(b"no image")
     out = tmp_path / "small"
     done = rayred(
-        "prune", f"folder:{tmp_path / 'pets'}", "--keep", "0.5", "--out", out,
+        "prune", f"folder:{tmp_path / 'pets'}", "--keep", "0.1", "--out", out,
         "--set", "train.steps=2", "--set", "train.batch_size=4",
+        "--set", "data.undecodable=skip",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "6 of 12 images are kept" in done.stdout
+    assert "2 of 7 images are kept" in done.stdout
+    assert "left out, as it cannot be decoded" in done.stderr
+    assert done.stderr.count("cat/0.png") == 1
+    assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in done.stderr
     for name in ("cat", "dog"):
-        assert len(list((out / "images" / name).iterdir())) == 3
+        assert len(list((out / "images" / name).iterdir())) == 1
 
 
 @pytest.mark.parametrize("keep", ["0", "1.5", "nan"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import pytest
 
-from rayred.tracking import create_store
+from rayred.run_folder import RunFolder
+from rayred.tracking import create_store, tracking_uri
 from tests.conftest import rayred, write_experiment
 
 
@@ -46,8 +46,13 @@ def test_a_run_without_its_server_finishes_and_is_uploaded_later_once(
         assert len(names_of(store)) == len(set(names_of(store))) == 7
 
 
-def test_the_tracking_uri_of_the_environment_is_used(run_folder: Path, tmp_path: Path):
-    store = f"sqlite:///{tmp_path / 'own.db'}"
-    sent = rayred("upload", run_folder, MLFLOW_TRACKING_URI=store)
-    assert sent.returncode == 0, sent.stderr
-    assert len(names_of(store)) == 7
+def test_what_auto_means_is_decided_once(tmp_path, monkeypatch):
+    folder, other = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert tracking_uri("auto", other) == "http://tracking:5000"
+    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'mlflow.db'}"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking_uri("auto", other) == "http://tracking:5000"
+    assert tracking_uri("sqlite:///x.db", folder) == "sqlite:///x.db"

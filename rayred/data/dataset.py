@@ -68,6 +68,10 @@ class Dataset:
         """Class names, in label order."""
         return self.train.classes
 
+    def skipped(self) -> list[str]:
+        """Return the images that could not be decoded and were left out, with the reasons."""
+        return list(dict.fromkeys([*self.train.skipped, *self.test.skipped]))
+
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of the training pixels per channel, in [0, 1].
 

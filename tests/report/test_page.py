@@ -1,0 +1,19 @@
+from PIL import Image
+
+from rayred.report.page import write_page
+from rayred.verdict import Cell, Verdict
+
+
+def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    cells = (Cell("full", 1.0, 10, 2, 0, 90.0, 0.5, (89.0, 91.0)), Cell("random", 0.5, 5, 0, 2))
+    verdict = Verdict(0.25, "Nothing is <redundant>.", None, cells)
+    page = tmp_path / "report.html"
+    figures = {"A figure.": tmp_path / "a.png"}
+    write_page(page, "pets", {"margin": "0.25"}, verdict, figures, ["cat/0.png left out"], "x: 1")
+    text = page.read_text()
+    assert "Nothing is &lt;redundant&gt;." in text
+    assert "cat/0.png left out" in text
+    assert "data:image/png;base64," in text
+    assert "0 (2 failed)" in text
+    assert 'src="http' not in text
