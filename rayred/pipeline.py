@@ -221,7 +221,9 @@ def _train_reference(job: _Job) -> Made[Trained]:
         return train_with_ray(job.task, job.dataset_ref, everything, scaling, storage, run_name)
 
     reference = job.folder.run(REFERENCE, inputs, train)
-    logger.info("reference: test accuracy %.2f %%", 100 * reference.value.test_accuracy)
+    tested = "training" if job.dataset.test is job.dataset.train else "test"
+    accuracy = 100 * reference.value.test_accuracy
+    logger.info("reference: accuracy %.2f %% on the %s images", accuracy, tested)
     return reference
 
 

@@ -43,7 +43,8 @@ def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 of 7 images are kept" in done.stdout
     assert "left out, as it cannot be decoded" in done.stderr
-    assert done.stderr.count("cat/0.png") == 1
+    assert done.stderr.count("left out") == 1
+    assert "cat/0.png" in done.stderr
     assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in done.stderr
     for name in ("cat", "dog"):
         assert len(list((out / "images" / name).iterdir())) == 1
