@@ -3,8 +3,8 @@
 A complete-linkage cluster of height h contains only pairs with d ≤ h, so every merge up to height t
 is determined by the pairs with d ≤ t alone. In stages of growing t: find the pairs of clusters
 within t, rank them, and run merge rounds until the graph is used up or there are merges enough. A
-later stage looks at one row of each cluster first: two clusters within t have all their rows within
-t.
+later stage looks at the mean distance between the rows of two clusters first, which is no larger
+than the largest.
 
 **Ties.** Pairs of rows i < j are ordered by (d, i, j): of equal distances that of the lower rows
 counts as the smaller. That makes all distances different, and the tree unique: it does not depend
@@ -18,15 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.linkage.largest import LargestPairs, largest_pairs
 from rayred.linkage.merging import Edges, follow_names, merge_rounds
-from rayred.linkage.pairs import centred_rows, near_pairs, pair_distances
+from rayred.linkage.pairs import cluster_factors, near_pairs
 from rayred.linkage.rows import as_unit_rows, check_n_clusters
 from rayred.linkage.tree import Tree
 
@@ -40,8 +40,6 @@ takes 5 to 19. Where classes have collapsed it takes far more, which the first s
 """
 PAIRS_A_STAGE = 2**23
 """Pairs of clusters that a stage looks for in a group, about: bounds its memory."""
-EXPANDED_PAIRS = 2**21
-"""Pairs of rows of clusters that are measured at a time."""
 SAMPLED_ROWS = 128
 """Rows whose distances to all others tell which t gives a number of near rows."""
 SAMPLED_PAIRS = 2**24
@@ -50,7 +48,7 @@ SMALL = 64
 """Groups of up to so many clusters are merged from all their pairs at once."""
 FARTHEST = 4.0
 """More than the cosine distance of any two rows."""
-CPU_BLOCK = (1024, 4096)
+CPU_BLOCK = (512, 2048)
 CUDA_BLOCK = (16384, 32768)
 SMALLEST_BLOCK = 256
 
@@ -205,7 +203,8 @@ class _Forest:
             max(2.0, FIRST_DENSITY * (count / size) ** 2)
             for count, size in zip(needed, sizes, strict=True)
         ]
-        """Near rows that a row is to have in the next stage, on average."""
+        """Near clusters that a cluster is to get in the next stage, on average."""
+        self.clusters = sizes
         self.limit = [-1.0] * len(sizes)
         """t of the last stage of every group; negative before the first."""
         self.settings = settings
@@ -230,9 +229,12 @@ class _Forest:
         self._record(merged, distance[order[merged.rank]])
         after = self.needed.tolist()
         for group in groups:
-            # The near rows that merges take grow with the square of their number, about.
-            growth = (before[group] / max(before[group] - after[group], 1)) ** 2
-            self.degree[group] *= min(max(1.2 * growth, 2.0), 256.0)
+            done, left = before[group] - after[group], after[group]
+            was, now = self.clusters[group], self.clusters[group] - done
+            self.clusters[group] = now
+            # As at first: near clusters by the square of the share of clusters to merge.
+            growth = (left / now * was / max(done, 1)) ** 2
+            self.degree[group] *= min(1.5 * growth, 256.0)
 
     def merges_of(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the merges of a group by height: two rows of it, one a cluster, and distances."""
@@ -266,40 +268,43 @@ class _Forest:
         cluster = self.cluster[first:end] - first
         unit = self.unit[first:end]
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
-        left, right, slack = centred_rows(unit[names])
+        left, right, slack = cluster_factors(unit, cluster, names)
         limit = self.limit[group] = self._limit(group, left, right)
-        pairs = self._find(left, right, limit + slack)
-        a = names[torch.cat([i for i, _ in pairs])] if pairs else names[:0]
-        b = names[torch.cat([j for _, j in pairs])] if pairs else names[:0]
-        if len(names) == len(cluster):
-            distance, low, high = pair_distances(unit, a, b), a, b
-        else:
-            distance, low, high = _largest_pairs(unit, cluster, a, b)
-        near = distance <= limit
+
+        def near() -> LargestPairs:
+            pairs = self._find(left, right, limit + slack)
+            a = names[torch.cat([i for i, _ in pairs])] if pairs else names[:0]
+            b = names[torch.cat([j for _, j in pairs])] if pairs else names[:0]
+            return largest_pairs(unit, cluster, a, b, limit, self.block)
+
+        found = self._in_blocks_that_fit(near, len(names))
         return (
-            a[near] + first,
-            b[near] + first,
-            distance[near],
-            low[near] + first,
-            high[near] + first,
+            found.a + first,
+            found.b + first,
+            found.distance,
+            found.i + first,
+            found.j + first,
         )
 
     def _find(self, left: Tensor, right: Tensor, limit: float) -> list[tuple[Tensor, Tensor]]:
-        """Return the near pairs; where blocks do not fit on the GPU, with smaller ones."""
+        if self.settings.find is not None and len(left) >= self.settings.find_from:
+            return [self.settings.find(left, right, limit, self.block)]
+        return list(near_pairs(left, right, limit, self.block))
+
+    def _in_blocks_that_fit(self, work: Callable[[], LargestPairs], rows: int) -> LargestPairs:
+        """Do it; where blocks do not fit on the GPU, again with smaller ones."""
         while True:
             try:
-                if self.settings.find is not None and len(left) >= self.settings.find_from:
-                    return [self.settings.find(left, right, limit, self.block)]
-                return list(near_pairs(left, right, limit, self.block))
+                return work()
             except torch.OutOfMemoryError as error:
                 if max(self.block) <= SMALLEST_BLOCK:
                     raise MemoryError(
-                        f"{len(left)} rows do not fit on the GPU even with blocks of"
+                        f"{rows} rows do not fit on the GPU even with blocks of"
                         f" {SMALLEST_BLOCK} rows; use the CPU"
                     ) from error
-                rows, columns = self.block
-                self.block = max(rows // 2, SMALLEST_BLOCK), max(columns // 2, SMALLEST_BLOCK)
-                torch.cuda.empty_cache()
+            height, width = self.block
+            self.block = max(height // 2, SMALLEST_BLOCK), max(width // 2, SMALLEST_BLOCK)
+            torch.cuda.empty_cache()
 
     def _limit(self, group: int, left: Tensor, right: Tensor) -> float:
         """Return the t whose near clusters the merges needed may take; larger than the last t."""
@@ -309,54 +314,15 @@ class _Forest:
         sampled = max(1, min(m, SAMPLED_ROWS, SAMPLED_PAIRS // m))
         sample = torch.linspace(0, m - 1, sampled, device=left.device).long()
         distances = -(left[sample] @ right.T).flatten()
-        degree = min(self.degree[group], 2 * PAIRS_A_STAGE / m)
-        while degree < m / 4 and m > SMALL:
-            # The sampled rows themselves, at distance 0, are among the nearest.
-            found = float(distances.kthvalue(int(sampled * (1 + degree))).values)
+        # The sampled rows themselves, at distance 0, are among the nearest.
+        near = max(1.0, int((distances <= self.limit[group]).sum()) / sampled)
+        degree = min(max(self.degree[group], near / 2), 2 * PAIRS_A_STAGE / m)
+        while near + degree < (m / 4 if m * m <= 2 * PAIRS_A_STAGE else m) and m > SMALL:
+            found = float(distances.kthvalue(int(sampled * (near + degree))).values)
             if found > self.limit[group]:
                 return found
             degree *= 2
         return FARTHEST
-
-
-def _largest_pairs(
-    unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the largest pair of rows between clusters `a` and `b`: distance and rows i < j."""
-    members = torch.argsort(cluster, stable=True)
-    size = torch.bincount(cluster, minlength=len(cluster))
-    start = torch.cumsum(size, 0) - size
-    count = torch.cumsum(size[a] * size[b], 0)
-    total = int(count[-1]) if len(a) else 0
-    cuts = torch.arange(EXPANDED_PAIRS, max(total, EXPANDED_PAIRS), EXPANDED_PAIRS)
-    ends = [*torch.searchsorted(count, cuts.to(count.device)).unique().tolist(), len(a)]  # type: ignore[no-untyped-call]
-    parts = [
-        _largest_of(unit, members, start, size, a[first:end], b[first:end])
-        for first, end in pairwise([0, *ends])
-        if first < end
-    ]
-    if not parts:
-        return unit.new_empty(0), a, b
-    distance, i, j = (torch.cat(values) for values in zip(*parts, strict=True))
-    return distance, i, j
-
-
-def _largest_of(
-    unit: Tensor, members: Tensor, start: Tensor, size: Tensor, a: Tensor, b: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    count = size[a] * size[b]
-    pair = torch.repeat_interleave(torch.arange(len(a), device=a.device), count)
-    within = torch.arange(len(pair), device=a.device) - (torch.cumsum(count, 0) - count)[pair]
-    width = size[b][pair]
-    i = members[start[a][pair] + within // width]
-    j = members[start[b][pair] + within % width]
-    i, j = torch.minimum(i, j), torch.maximum(i, j)
-    distance = pair_distances(unit, i, j)
-    largest = distance.new_full((len(a),), -1.0).scatter_reduce_(0, pair, distance, "amax")
-    at_most = distance == largest[pair]
-    key = (i * len(members) + j)[at_most]
-    top = key.new_zeros(len(a)).scatter_reduce_(0, pair[at_most], key, "amax")
-    return largest, top // len(members), top % len(members)
 
 
 def _assemble(n_rows: int, merges: NDArray[np.int64], heights: NDArray[np.float64]) -> Tree:

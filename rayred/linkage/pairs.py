@@ -22,29 +22,48 @@ GATHERED_BYTES = 2**21
 """Size of the rows that are gathered at a time to measure pairs: they stay in the cache."""
 
 
-def centred_rows(unit_ND: Tensor) -> tuple[Tensor, Tensor, float]:
+def cluster_factors(
+    unit_ND: Tensor, cluster_N: Tensor, names_K: Tensor
+) -> tuple[Tensor, Tensor, float]:
     """Return two float32 factors whose product is minus the distances, and its largest error.
+
+    The distance of two clusters is here the mean over all pairs of their rows. Since an entry of
+    the product is linear in either row, the factor of a cluster is the mean of those of its rows.
 
     Parameters
     ----------
     unit_ND
         (N, D) float64 rows of length 1.
+    cluster_N
+        (N,) the cluster of every row.
+    names_K
+        (K,) the clusters, ascending.
 
     Returns
     -------
     left, right
-        (N, D + 2) float32: ``left @ right.T`` is −d for every pair.
+        (K, D + 2) float32: ``left @ right.T`` is −d for every pair of clusters.
     slack
         Bound of the rounding error of an entry of the product.
     """
     y_ND = unit_ND - unit_ND.mean(0)
-    q_N1 = y_ND.square().sum(1, keepdim=True) / 2
-    one_N1 = torch.ones_like(q_N1)
-    left = torch.cat([y_ND, -q_N1, -one_N1], 1).float()
-    right = torch.cat([y_ND, one_N1, q_N1], 1).float()
+    q_N = y_ND.square().sum(1) / 2
+    y_KD, q_K = _cluster_means(y_ND, cluster_N, names_K), _cluster_means(q_N, cluster_N, names_K)
+    q_K1 = q_K.unsqueeze(1)
+    one_K1 = torch.ones_like(q_K1)
+    left = torch.cat([y_KD, -q_K1, -one_K1], 1).float()
+    right = torch.cat([y_KD, one_K1, q_K1], 1).float()
     terms = unit_ND.shape[1] + 8
     # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 4 max q.
-    return left, right, terms * FLOAT32_ROUNDING * 4 * float(q_N1.max())
+    return left, right, terms * FLOAT32_ROUNDING * 4 * float(q_K.max())
+
+
+def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor:
+    if len(names_K) == len(cluster_N):
+        return values
+    total = torch.zeros_like(values).index_add_(0, cluster_N, values)[names_K]
+    size = torch.bincount(cluster_N, minlength=len(cluster_N))[names_K]
+    return total / size.view(-1, *[1] * (values.ndim - 1))
 
 
 def near_pairs(
@@ -59,7 +78,7 @@ def near_pairs(
     Parameters
     ----------
     left, right
-        (N, D + 2) factors of `centred_rows`.
+        (N, D + 2) factors of `cluster_factors`.
     limit
         Largest distance, slack included.
     block

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +25,16 @@ from rayred.training.trained import Trained
 CHECKPOINT_FILE = "training.pt"
 MAX_FAILURES = 3
 """Times that a training is restarted after it lost a worker or a node."""
+
+
+class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
+    """A trainer that Ctrl-C interrupts as it does the rest of the process.
+
+    Ray's own handler ends the process with exit code 1 and without a word.
+    """
+
+    def _register_sigint_handler(self, controller: ray.actor.ActorHandle) -> None:
+        del controller
 
 
 def train_with_ray(
@@ -57,7 +65,7 @@ def train_with_ray(
     RayredError
         It lost its workers too often.
     """
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         _train_worker,
         train_loop_config={
             "task": task,
@@ -78,7 +86,7 @@ def train_with_ray(
         ),
     )
     try:
-        result = _fit(trainer)
+        result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise RayredError(
             f"{name}: failed {MAX_FAILURES + 1} times, at last by: {error}; run again to go on from"
@@ -88,20 +96,6 @@ def train_with_ray(
         raise result.return_value
     trained: Trained = result.return_value
     return trained
-
-
-def _fit(trainer: TorchTrainer) -> ray.train.Result:
-    """Run the trainer in a thread, where it leaves the handling of Ctrl-C as it is."""
-    outcome: Future[ray.train.Result] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(trainer.fit())
-        except Exception as error:  # noqa: BLE001 - handed on to the thread that waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return outcome.result()
 
 
 def _train_worker(config: dict[str, Any]) -> Trained | RayredError:

@@ -9,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import check_estimator
 
-from rayred.linkage import CompleteLinkage, EngineSettings, complete_linkage, engine, linkage_trees
-from rayred.linkage.pairs import centred_rows, near_pairs, pair_distances
+from rayred.linkage import (
+    CompleteLinkage,
+    EngineSettings,
+    complete_linkage,
+    engine,
+    largest,
+    linkage_trees,
+)
+from rayred.linkage.largest import largest_pairs
+from rayred.linkage.pairs import cluster_factors, near_pairs, pair_distances
 from rayred.linkage.rows import as_unit_rows
 from rayred.linkage.scipy_backend import scipy_tree
 
@@ -178,9 +186,52 @@ def test_equal_rows_by_the_thousand_do_not_blow_up_the_graph():
     assert np.array_equal(np.unique(tree.labels(8000)[1000:5000]), [0])
 
 
+@given(
+    kind=st.sampled_from([*KINDS, "levels"]),
+    n=st.integers(2, 120),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+    block=st.tuples(st.sampled_from([3, 16, 200]), st.sampled_from([5, 16, 200])),
+    limit=st.sampled_from([1e-6, 1e-5, 0.05, 0.5, 4.0]),
+    dense_share=st.sampled_from([0.0, 0.3, 2.0]),
+)
+@settings(max_examples=150, deadline=None)
+def test_products_and_list_find_the_same_largest_pairs(
+    kind, n, share, seed, block, limit, dense_share
+):
+    rng = np.random.default_rng(seed)
+    if kind == "levels":
+        x = rng.integers(0, 3, (n, 3)) + np.array([1, 0, 0])
+    else:
+        x = make_rows(kind, n, 8, seed)
+    unit = torch.from_numpy(as_unit_rows(x))
+    labels = torch.from_numpy(rng.integers(0, max(1, round(share * n)), n))
+    cluster = torch.full((n,), n).scatter_reduce_(0, labels, torch.arange(n), "amin")[labels]
+    names = cluster.unique()
+    a, b = (names[torch.from_numpy(p)] for p in np.triu_indices(len(names), 1))
+    expected = {}
+    for one, other in zip(a.tolist(), b.tolist(), strict=True):
+        i, j = ((cluster == name).nonzero().squeeze(1) for name in (one, other))
+        i, j = i.repeat_interleave(len(j)), j.repeat(len(i))
+        i, j = torch.minimum(i, j), torch.maximum(i, j)
+        d = pair_distances(unit, i, j)
+        top = max(zip(d.tolist(), i.tolist(), j.tolist(), strict=True))
+        if top[0] <= limit:
+            expected[one, other] = top
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(largest, "DENSE_SHARE", dense_share)
+        found = largest_pairs(unit, cluster, a, b, limit, block)
+        assert len(found.a) == len(expected)
+        assert expected == {
+            (one, other): tuple(top)
+            for one, other, *top in zip(*(values.tolist() for values in found), strict=True)
+        }
+
+
 def test_near_pairs_miss_none():
     unit = torch.from_numpy(as_unit_rows(make_rows("clustered", 300, 10, 6)))
-    left, right, slack = centred_rows(unit)
+    rows = torch.arange(300)
+    left, right, slack = cluster_factors(unit, rows, rows)
     i, j = (
         torch.cat(parts)
         for parts in zip(*near_pairs(left, right, 0.2 + slack, (32, 64)), strict=True)
