@@ -5,7 +5,10 @@ Legend: N images, C classes, D embedding dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import ray
@@ -13,42 +16,155 @@ import torch
 from numpy.typing import NDArray
 from ray.util import ActorPool
 from torch import Tensor
+from tqdm import tqdm
 
 from rayred.class_trees import ClassTrees, kept_images
 from rayred.cluster import Scaling
 from rayred.config import Linkage
-from rayred.errors import DataError
-from rayred.linkage import EngineSettings, Tree, linkage_trees
-from rayred.linkage.pairs import near_pairs
+from rayred.errors import ConfigError, DataError
+from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
+from rayred.linkage.cuml_backend import check_cuml, rapids_install
+from rayred.linkage.pairs import even_strips, near_pairs
+from rayred.linkage.representatives import representatives_on_gpu
 
 RESTARTS = 3
-"""Times that an actor that died is replaced, and its classes or its tile done again."""
+"""Times that an actor that died is replaced, and its classes or its strip done again."""
 TILED_ROWS = 50_000
-"""Classes of so many images are spread over all actors, tile by tile."""
+"""Classes of so many images are spread over all actors, strip by strip."""
 TASKS_AN_ACTOR = 4
 """Into how many parts an actor's share is cut, so that none waits long for the last."""
 
 
+def check_backend(linkage: Linkage, scaling: Scaling) -> None:
+    """See that the back end works on the actors of this cluster, before any work starts.
+
+    Raises
+    ------
+    ConfigError
+        It does not; the message says what to install or to choose.
+    """
+    if linkage.backend != "cuml":
+        return
+    if not scaling.gpu:
+        raise ConfigError(
+            "linkage.backend: 'cuml': there is no GPU for it; choose auto, or use a cluster with"
+            f" GPUs (and not resources.device: cpu) and {rapids_install()}"
+        )
+    try:
+        ray.get(ray.remote(check_cuml).options(num_gpus=1).remote())
+    except ray.exceptions.RayTaskError as error:
+        raise ConfigError(f"linkage.backend: 'cuml': {error.cause}") from error
+
+
+class ClassActors:
+    """Ray actors that work on single classes. They start when first needed.
+
+    A context, whose end is theirs.
+    """
+
+    def __init__(
+        self, embeddings_ND: NDArray[np.float32], linkage: Linkage, scaling: Scaling
+    ) -> None:
+        """Say what to work on, and with what.
+
+        Parameters
+        ----------
+        embeddings_ND
+            (N, D) embeddings of all images.
+        linkage
+            Method and back end.
+        scaling
+            Number of actors, and what each has.
+        """
+        self.embeddings = embeddings_ND
+        self.linkage = linkage
+        self._scaling = scaling
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self.__dict__.pop("_actors", []):
+            ray.kill(actor)
+
+    def each_class(
+        self, method: str, classes: Sequence[tuple[Any, ...]], what: str
+    ) -> dict[int, Any]:
+        """Have a method of the actors called for every class.
+
+        Parameters
+        ----------
+        method
+            Takes all embeddings and some of the classes; returns a value for each label.
+        classes
+            What the method needs to know of each class, first of all its label.
+        what
+            Name of the progress bar.
+
+        Returns
+        -------
+        values
+            By label.
+        """
+        tasks = len(classes)
+        if self.linkage.backend != "cuml":
+            tasks = min(tasks, TASKS_AN_ACTOR * self._scaling.workers)
+        parts = [list(classes[first::tasks]) for first in range(tasks)]
+        values: dict[int, Any] = {}
+        with tqdm(total=len(classes), desc=what, unit="class", disable=None, leave=False) as bar:
+            for found in self._map(method, [(self._embeddings_ref, part) for part in parts]):
+                values |= found
+                bar.update(len(found))
+        return values
+
+    def near_pairs(
+        self, left: Tensor, right: Tensor, limit: float, block: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Do what `rayred.linkage.pairs.near_pairs` does, each actor in strips of its own."""
+        factors = ray.put((left.numpy(), right.numpy()))
+        strips = even_strips(len(left), TASKS_AN_ACTOR * self._scaling.workers)
+        found = self._map("near_pairs", [(factors, limit, block, strip) for strip in strips])
+        bar = tqdm(found, "near pairs", total=len(strips), unit="strip", disable=None, leave=False)
+        i, j = (np.concatenate(parts) for parts in zip(*bar, strict=True))
+        return torch.from_numpy(i), torch.from_numpy(j)
+
+    def _map(self, method: str, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
+        yield from ActorPool(self._actors).map_unordered(
+            lambda actor, task: getattr(actor, method).remote(*task), tasks
+        )
+
+    @cached_property
+    def _actors(self) -> list[ray.actor.ActorHandle]:
+        actor = ray.remote(_ClassActor).options(
+            num_cpus=self._scaling.threads,
+            num_gpus=1 if self._scaling.gpu else 0,
+            max_restarts=RESTARTS,
+            max_task_retries=RESTARTS,
+        )
+        settings = self._scaling.threads, self._scaling.gpu, self.linkage
+        return [actor.remote(*settings) for _ in range(self._scaling.workers)]
+
+    @cached_property
+    def _embeddings_ref(self) -> ray.ObjectRef[NDArray[np.float32]]:
+        return ray.put(self.embeddings)
+
+
 def cluster_classes(
-    embeddings_ND: NDArray[np.float32],
+    actors: ClassActors,
     labels_N: NDArray[np.int64],
     fraction: float,
-    linkage: Linkage,
-    scaling: Scaling,
     tiled_rows: int = TILED_ROWS,
 ) -> ClassTrees:
     """Cluster each class down to the clusters of the smallest subset wanted.
 
     Parameters
     ----------
-    embeddings_ND, labels_N
-        (N, D) embeddings and (N,) classes.
+    actors
+        Who does it, with which embeddings.
+    labels_N
+        (N,) classes.
     fraction
         The smallest fraction that the trees will be cut at.
-    linkage
-        Method and back end.
-    scaling
-        Number of Ray actors, and what each has.
     tiled_rows
         Images from which on a class is spread over all actors. The tree is the same.
 
@@ -59,85 +175,71 @@ def cluster_classes(
     """
     by_class = np.argsort(labels_N, kind="stable")
     members = np.split(by_class, np.cumsum(np.bincount(labels_N))[:-1])
-    actor = ray.remote(_Clusterer).options(
-        num_cpus=scaling.threads,
-        num_gpus=1 if scaling.gpu else 0,
-        max_restarts=RESTARTS,
-        max_task_retries=RESTARTS,
-    )
-    actors = [actor.remote(scaling.threads, scaling.gpu) for _ in range(scaling.workers)]
-    tiled = linkage.method == "complete" and linkage.backend != "scipy"
+    tiled = actors.linkage.method == "complete" and actors.linkage.backend != "scipy"
+    classes = [
+        (label, rows, kept_images(len(rows), fraction)) for label, rows in enumerate(members)
+    ]
     huge = [tiled and len(rows) >= tiled_rows for rows in members]
-    embeddings_ref = ray.put(embeddings_ND)
-    shared = [
-        (label, rows, kept_images(len(rows), fraction))
-        for label, rows in enumerate(members)
-        if not huge[label]
-    ]
-    tasks = [
-        (embeddings_ref, [shared[place] for place in part], linkage)
-        for part in np.array_split(np.arange(len(shared)), TASKS_AN_ACTOR * len(actors))
-        if len(part)
-    ]
-    trees: dict[int, Tree] = {}
-    try:
-        for found in ActorPool(actors).map_unordered(lambda a, t: a.cluster.remote(*t), tasks):
-            trees |= found
-        for label, rows in enumerate(members):
+    with _data_errors():
+        small = [one for one, spread in zip(classes, huge, strict=True) if not spread]
+        trees: dict[int, Tree] = actors.each_class("trees", small, "trees")
+        settings = EngineSettings(device="cpu", find=actors.near_pairs, find_from=tiled_rows)
+        for label, rows, count in classes:
             if huge[label]:
-                count = kept_images(len(rows), fraction)
-                trees[label] = _tiled_tree(embeddings_ND, rows, count, actors, tiled_rows)
+                found = linkage_trees(actors.embeddings, [rows], [count], settings=settings)
+                trees[label] = next(found)
+    return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
+
+
+def find_representatives(
+    actors: ClassActors, trees: ClassTrees, fractions: Sequence[float]
+) -> dict[float, NDArray[np.int64]]:
+    """Return one image of every cluster of every class, at each fraction.
+
+    Returns
+    -------
+    images
+        For each fraction (n,) int64 ascending.
+
+    Raises
+    ------
+    DataError
+        An embedding is not finite, or zero.
+    """
+    classes = [
+        (label, rows, tree, [kept_images(len(rows), fraction) for fraction in fractions])
+        for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True))
+    ]
+    with _data_errors():
+        found = actors.each_class("representatives", classes if fractions else [], "images")
+    return {
+        fraction: np.sort(np.concatenate([found[label][place] for label, *_ in classes]))
+        for place, fraction in enumerate(fractions)
+    }
+
+
+@contextmanager
+def _data_errors() -> Iterator[None]:
+    try:
+        yield
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ValueError):
             raise DataError(f"the embeddings cannot be clustered: {error.cause}") from error
         raise
     except ValueError as error:
         raise DataError(f"the embeddings cannot be clustered: {error}") from error
-    return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
 
 
-def _tiled_tree(
-    embeddings: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    n_clusters: int,
-    actors: list[ray.actor.ActorHandle],
-    tiled_rows: int,
-) -> Tree:
-    """Return a class's tree: near pairs from all actors, gathered and merged here once."""
-
-    def find(
-        left: Tensor, right: Tensor, limit: float, block: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        factors = ray.put((left.numpy(), right.numpy()))
-        tasks = [
-            (factors, limit, block, strip)
-            for strip in _strips(len(left), TASKS_AN_ACTOR * len(actors))
-        ]
-        found = ActorPool(actors).map_unordered(lambda a, t: a.near_pairs.remote(*t), tasks)
-        i, j = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return torch.from_numpy(i), torch.from_numpy(j)
-
-    settings = EngineSettings(device="cpu", find=find, find_from=tiled_rows)
-    return next(linkage_trees(embeddings, [rows], [n_clusters], settings=settings))
-
-
-def _strips(n: int, count: int) -> Iterator[tuple[int, int]]:
-    """Cut the rows of an upper triangle into strips of about the same area."""
-    cuts = n - n * np.sqrt(np.linspace(1, 0, count + 1))
-    edges = np.unique(np.round(cuts).astype(int))
-    return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-
-
-class _Clusterer:
-    def __init__(self, threads: int, gpu: bool) -> None:
+class _ClassActor:
+    def __init__(self, threads: int, gpu: bool, linkage: Linkage) -> None:
         torch.set_num_threads(threads)
         self.device = torch.device("cuda" if gpu else "cpu")
+        self.linkage = linkage
 
-    def cluster(
+    def trees(
         self,
         embeddings: NDArray[np.float32],
         classes: list[tuple[int, NDArray[np.int64], int]],
-        linkage: Linkage,
     ) -> dict[int, Tree]:
         """Return the trees of some classes: label, images and fewest clusters of each."""
         labels, groups, counts = zip(*classes, strict=True)
@@ -145,11 +247,23 @@ class _Clusterer:
             embeddings,
             groups,
             counts,
-            method=linkage.method,
-            backend=linkage.backend,
+            method=self.linkage.method,
+            backend=self.linkage.backend,
             settings=EngineSettings(device=self.device.type),
         )
         return dict(zip(labels, trees, strict=True))
+
+    def representatives(
+        self,
+        embeddings: NDArray[np.float32],
+        classes: list[tuple[int, NDArray[np.int64], Tree, list[int]]],
+    ) -> dict[int, list[NDArray[np.int64]]]:
+        """Return the kept images of some classes: label, images, tree, and numbers of clusters."""
+        find = representatives_on_gpu if self.linkage.backend == "cuml" else representatives
+        return {
+            label: [rows[find(embeddings[rows], tree.labels(count))] for count in counts]
+            for label, rows, tree, counts in classes
+        }
 
     def near_pairs(
         self,

@@ -176,16 +176,22 @@ class Linkage(Settings):
 
     method: Literal["complete", "average", "single"] = "complete"
     """Distance of two clusters; the paper's is complete: the largest between their members."""
-    backend: Literal["auto", "torch", "scipy"] = "auto"
-    """torch: rayred's own engine, complete only; scipy: any method; auto: torch where it can."""
+    backend: Literal["auto", "torch", "cuml", "scipy"] = "auto"
+    """torch: rayred's engine, complete only; cuml: RAPIDS, single; scipy: any; auto: best."""
 
     @model_validator(mode="after")
     def _possible(self) -> Linkage:
-        if self.backend == "torch" and self.method != "complete":
+        only = {"torch": "complete", "cuml": "single"}.get(self.backend, self.method)
+        if only != self.method:
             raise PydanticCustomError(
                 "backend",
-                "backend torch has complete linkage only, not {method}; use scipy or auto",
-                {"method": self.method},
+                "backend {backend} has {only} linkage only, not {method}; choose auto or {other}",
+                {
+                    "backend": self.backend,
+                    "only": only,
+                    "method": self.method,
+                    "other": "torch" if self.method == "complete" else "scipy",
+                },
             )
         return self
 

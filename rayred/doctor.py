@@ -92,19 +92,20 @@ def _gpu() -> Finding:
 
 
 def _rapids() -> Finding:
-    # Both packages can be imported without a GPU, so that alone would prove nothing.
-    import torch
+    from rayred.linkage.cuml_backend import check_cuml, rapids_install
 
-    install = "pip install 'rayred[rapids]' (CUDA 13) or 'rayred[rapids-cu12]'"
     missing = [name for name in ("cuml", "cupy") if importlib.util.find_spec(name) is None]
     if missing:
-        return Finding("rapids", "note", f"no {' and '.join(missing)}; optional: {install}")
-    if not torch.cuda.is_available():
-        return Finding("rapids", "note", "installed, but there is no GPU to use it on")
+        return Finding(
+            "rapids", "note", f"no {' and '.join(missing)}; optional: {rapids_install()}"
+        )
+    try:
+        check_cuml()
+    except RuntimeError as error:
+        return Finding("rapids", "note", str(error))
     import cuml
     import cupy
 
-    cupy.arange(2).sum().item()
     return Finding("rapids", "ok", f"cuml {cuml.__version__}, cupy {cupy.__version__}")
 
 

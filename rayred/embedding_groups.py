@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from rayred.array_files import check_format, read_embeddings, read_labels, write_groups
 from rayred.class_trees import kept_images
 from rayred.errors import ConfigError
-from rayred.linkage import linkage_trees, representatives
-
-logger = logging.getLogger(__name__)
+from rayred.linkage import EngineSettings, linkage_trees, representatives
 
 
 def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> tuple[int, int]:
@@ -43,26 +41,23 @@ def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> 
     names, classes = np.unique(given, return_inverse=True)
     members = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
     counts = [kept_images(len(rows), keep) for rows in members]
-    trees = linkage_trees(x, members, counts)
     groups = np.empty(len(x), dtype=np.int64)
     kept = []
     first = 0
-    for number, (rows, count) in enumerate(zip(members, counts, strict=True), start=1):
-        try:
-            clusters = next(trees).labels(count)
-            kept.append(rows[representatives(x[rows], clusters)])
-        except ValueError as error:
-            raise ConfigError(f"{embeddings}: class {names[number - 1]}: {error}") from error
-        groups[rows] = first + clusters
-        first += count
-        logger.info(
-            "class %s (%d of %d): %d of %d rows kept",
-            names[number - 1],
-            number,
-            len(members),
-            count,
-            len(rows),
+    with tqdm(total=len(x), unit="row", disable=None, leave=False) as bar:
+        settings = EngineSettings(
+            progress=lambda stage, share: bar.set_postfix_str(f"{stage}: {share:.0%}")
         )
+        trees = linkage_trees(x, members, counts, settings=settings)
+        for name, rows, count in zip(names, members, counts, strict=True):
+            try:
+                clusters = next(trees).labels(count)
+                kept.append(rows[representatives(x[rows], clusters)])
+            except ValueError as error:
+                raise ConfigError(f"{embeddings}: class {name}: {error}") from error
+            groups[rows] = first + clusters
+            first += count
+            bar.update(len(rows))
     chosen = np.sort(np.concatenate(kept))
     write_groups(out, chosen, given, groups)
     return len(chosen), len(x)

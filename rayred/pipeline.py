@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from rayred.array_files import read_embeddings
 from rayred.class_trees import ClassTrees
 from rayred.cluster import connect
-from rayred.clustering import cluster_classes
+from rayred.clustering import (
+    ClassActors,
+    check_backend,
+    cluster_classes,
+    find_representatives,
+)
 from rayred.config import Experiment
 from rayred.data import Dataset, load_dataset, load_train_split
 from rayred.errors import ConfigError
@@ -88,14 +93,16 @@ def run(
     dataset = load_dataset(experiment.dataset, experiment.data)
     with connect(address) as cluster:
         execution = Execution.plan(experiment, cluster, path)
+        check_backend(experiment.linkage, execution.clustering)
         with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
             tracker = start_tracking(experiment, folder, dataset.digest)
             with _failing(tracker):
                 job = _Job(experiment, folder, dataset, execution)
                 reference = _train_reference(job)
                 embeddings = _embed(job, reference)
-                trees = _grow_trees(job, embeddings)
-                subsets = _choose_subsets(job, embeddings, trees)
+                with ClassActors(embeddings.value, *job.clustering) as actors:
+                    trees = _grow_trees(job, embeddings, actors)
+                    subsets = _choose_subsets(job, embeddings, trees, actors)
                 results = _sweep(job, subsets, tracker)
                 verdict = judge(experiment.name, results, experiment.verdict.margin)
                 write_study(experiment, folder, dataset, verdict, results)
@@ -172,6 +179,7 @@ def prune(
         raise ConfigError(f"{embeddings}: has {len(given)} rows for {len(images)} images")
     with connect(address) as cluster:
         execution = Execution.plan(experiment, cluster, Path(out))
+        check_backend(experiment.linkage, execution.clustering)
         with open_run_folder(Path(out), experiment, fresh=fresh, update=update) as folder:
             job = _Job(experiment, folder, whole, execution)
             if given is None:
@@ -179,8 +187,9 @@ def prune(
             else:
                 rows = np.ascontiguousarray(given, np.float32)
                 space = Made(rows, hashlib.sha256(rows.data).hexdigest())
-            trees = _grow_trees(job, space)
-            kept = _choose_subsets(job, space, trees).value
+            with ClassActors(space.value, *job.clustering) as actors:
+                trees = _grow_trees(job, space, actors)
+                kept = _choose_subsets(job, space, trees, actors).value
             chosen = kept[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
             write_pruned(folder, images, chosen, trees.value.groups(keep))
     return Pruned(folder.path, chosen, len(images))
@@ -201,6 +210,7 @@ class _Job:
         # One study's checkpoints are not another's, wherever they lie.
         storage = f"{execution.storage}/{folder.identity}"
         self.execution = replace(execution, storage=storage)
+        self.clustering = experiment.linkage, execution.clustering
         self.task = Task.for_dataset(experiment.model, dataset, experiment.train, experiment.seed)
 
 
@@ -240,26 +250,27 @@ def _embed(job: _Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
     return job.folder.run(EMBEDDINGS, {"reference": reference.key}, embed)
 
 
-def _grow_trees(job: _Job, embeddings: Made[NDArray[np.float32]]) -> Made[ClassTrees]:
-    linkage = job.experiment.linkage
+def _grow_trees(
+    job: _Job, embeddings: Made[NDArray[np.float32]], actors: ClassActors
+) -> Made[ClassTrees]:
     smallest = min(job.experiment.sweep.fractions)
     inputs = {
         "embeddings": embeddings.key,
-        "linkage": linkage.model_dump(mode="json"),
+        "linkage": job.experiment.linkage.model_dump(mode="json"),
         "smallest": smallest,
     }
 
     def grow(_: str) -> ClassTrees:
-        labels = job.dataset.train.labels
-        return cluster_classes(
-            embeddings.value, labels, smallest, linkage, job.execution.clustering
-        )
+        return cluster_classes(actors, job.dataset.train.labels, smallest)
 
     return job.folder.run(TREES, inputs, grow)
 
 
 def _choose_subsets(
-    job: _Job, embeddings: Made[NDArray[np.float32]], trees: Made[ClassTrees]
+    job: _Job,
+    embeddings: Made[NDArray[np.float32]],
+    trees: Made[ClassTrees],
+    actors: ClassActors,
 ) -> Made[dict[str, Subset]]:
     sweep, seed = job.experiment.sweep, job.experiment.seed
     inputs = {"trees": trees.key, "sweep": sweep.model_dump(mode="json"), "seed": seed}
@@ -267,7 +278,11 @@ def _choose_subsets(
         logger.warning("%s", note)
 
     def choose(_: str) -> dict[str, Subset]:
-        candidates = Candidates(job.dataset.train.labels, embeddings.value, trees.value)
+        smaller = [fraction for fraction in sweep.fractions if fraction < 1]
+        wanted = smaller if "semantic" in sweep.selectors else []
+        images = find_representatives(actors, trees.value, wanted)
+        labels = job.dataset.train.labels
+        candidates = Candidates(labels, embeddings.value, trees.value, images)
         return make_subsets(candidates, sweep, seed)
 
     return job.folder.run(SUBSETS, inputs, choose)

@@ -24,6 +24,7 @@ def check(done, *messages: str) -> None:
         ("train.steps=many", ["train.steps: 'many': "]),
         ("sweep.fractions=[1.0,1.5]", ["sweep.fractions[1]: 1.5", "fraction in (0, 1]"]),
         ("dataset=cifar", ["dataset: 'cifar': unknown data set; did you mean 'cifar10'?"]),
+        ("linkage.backend=cuml", ["linkage", "cuml has single linkage only", "auto or torch"]),
         ("sweep.selectors=[semantics]", ["did you mean 'semantic'?", "Allowed: semantic, random"]),
     ],
 )
@@ -88,6 +89,15 @@ def test_gpu_that_is_not_there(tmp_path):
     path = write_experiment(tmp_path / "study.yaml", resources={"device": "cuda"})
     done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
     check(done, "resources.device: 'cuda': the cluster has no GPU")
+    assert not (tmp_path / "run").exists()
+
+
+def test_cuml_without_a_gpu(tmp_path):
+    path = write_experiment(
+        tmp_path / "study.yaml", linkage={"method": "single", "backend": "cuml"}
+    )
+    done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
+    check(done, "linkage.backend: 'cuml': there is no GPU", "pip install 'rayred[rapids")
     assert not (tmp_path / "run").exists()
 
 

@@ -90,7 +90,6 @@ def test_cluster_reads_and_writes_every_format(finished, tmp_path, ending):
     out = tmp_path / f"out{ending}"
     done = rayred("cluster", x, "--labels", y, "--keep", "0.5", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "class 9 (10 of 10)" in done.stderr
     if ending == ".npy":
         kept = np.load(out)
     elif ending == ".npz":

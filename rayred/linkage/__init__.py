@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rayred.linkage.cuml_backend import cuml_tree
 from rayred.linkage.engine import EngineSettings, complete_trees
 from rayred.linkage.estimator import CompleteLinkage
 from rayred.linkage.representatives import representatives
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 Method = Literal["complete", "average", "single"]
-Backend = Literal["auto", "torch", "scipy"]
+Backend = Literal["auto", "torch", "cuml", "scipy"]
 
 
 def linkage_trees(
@@ -62,8 +63,9 @@ def linkage_trees(
         Distance of two clusters: the largest (complete), the mean (average) or the smallest
         (single) between their members.
     backend
-        ``torch``: rayred's own engine, on CPU or GPU, complete linkage only. ``scipy``: any
-        method, with all n_g² / 2 distances in memory. ``auto``: torch where it can.
+        ``torch``: rayred's own engine, on CPU or GPU, complete linkage only. ``cuml``: RAPIDS on a
+        GPU, single linkage only. ``scipy``: any method, with all n_g² / 2 distances in memory.
+        ``auto``: torch for complete linkage, else scipy.
     settings
         Of the torch back end.
 
@@ -72,12 +74,19 @@ def linkage_trees(
     ValueError
         A row, a number of clusters, or the combination of method and back end cannot be used.
     """
-    if backend == "torch" and method != "complete":
-        raise ValueError(f"backend torch has complete linkage only, not {method}; use scipy")
+    only = {"torch": "complete", "cuml": "single"}.get(backend, method)
+    if only != method:
+        raise ValueError(
+            f"backend {backend} has {only} linkage only, not {method}; choose auto or"
+            f" {'torch' if method == 'complete' else 'scipy'}"
+        )
     if method == "complete" and backend != "scipy":
         yield from complete_trees(x, groups, n_clusters, settings)
-    else:
-        for rows, count in zip(groups, n_clusters, strict=True):
+        return
+    for rows, count in zip(groups, n_clusters, strict=True):
+        if backend == "cuml":
+            yield cuml_tree(x[rows], count)
+        else:
             yield scipy_tree(x[rows], count, method)
 
 

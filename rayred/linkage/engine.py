@@ -26,7 +26,7 @@ from torch import Tensor
 
 from rayred.linkage.largest import LargestPairs, largest_pairs
 from rayred.linkage.merging import Edges, follow_names, merge_rounds
-from rayred.linkage.pairs import cluster_factors, near_pairs
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs
 from rayred.linkage.rows import as_unit_rows, check_n_clusters
 from rayred.linkage.tree import Tree
 
@@ -48,6 +48,8 @@ SMALL = 64
 """Groups of up to so many clusters are merged from all their pairs at once."""
 FARTHEST = 4.0
 """More than the cosine distance of any two rows."""
+PROGRESS_ROWS = 5_000
+"""Rows after which to tell of progress, about."""
 CPU_BLOCK = (512, 2048)
 CUDA_BLOCK = (16384, 32768)
 SMALLEST_BLOCK = 256
@@ -72,6 +74,8 @@ class EngineSettings:
     """Finds the near pairs of large groups elsewhere, as on other machines; none: here."""
     find_from: int = 50_000
     """Clusters from which on a group is large."""
+    progress: Callable[[str, float], None] | None = None
+    """Told of the stage, in words, and the share of its pairs that have been looked at."""
 
     def torch_device(self) -> torch.device:
         """Return the device to compute on."""
@@ -289,7 +293,14 @@ class _Forest:
     def _find(self, left: Tensor, right: Tensor, limit: float) -> list[tuple[Tensor, Tensor]]:
         if self.settings.find is not None and len(left) >= self.settings.find_from:
             return [self.settings.find(left, right, limit, self.block)]
-        return list(near_pairs(left, right, limit, self.block))
+        pairs: list[tuple[Tensor, Tensor]] = []
+        n = len(left)
+        strips = even_strips(n, n // PROGRESS_ROWS + 1)
+        for number, strip in enumerate(strips, start=1):
+            pairs += near_pairs(left, right, limit, self.block, strip)
+            if self.settings.progress is not None:
+                self.settings.progress(f"near pairs of {n:,} clusters", number / len(strips))
+        return pairs
 
     def _in_blocks_that_fit(self, work: Callable[[], LargestPairs], rows: int) -> LargestPairs:
         """Do it; where blocks do not fit on the GPU, again with smaller ones."""

@@ -13,6 +13,7 @@ whatever the block size, the number of threads or the device.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -64,6 +65,13 @@ def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor
     total = torch.zeros_like(values).index_add_(0, cluster_N, values)[names_K]
     size = torch.bincount(cluster_N, minlength=len(cluster_N))[names_K]
     return total / size.view(-1, *[1] * (values.ndim - 1))
+
+
+def even_strips(n: int, count: int) -> list[tuple[int, int]]:
+    """Cut the rows of an upper triangle into strips of about the same area: first row and end."""
+    cuts = n - n * torch.linspace(1, 0, count + 1, dtype=torch.float64).sqrt()
+    edges = sorted(set(cuts.round().long().tolist()))
+    return list(pairwise(edges))
 
 
 def near_pairs(

@@ -5,6 +5,8 @@ Legend: N rows, D dimensions, K clusters.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
@@ -49,17 +51,32 @@ def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     sizes_K = np.bincount(labels_N) if labels_N.min() >= 0 else np.zeros(1)
     if not sizes_K.all():
         raise ValueError("labels must be 0 to K − 1, each used at least once")
-    rows = np.arange(len(labels_N))
-    membership_KN = csr_array(
-        (np.ones(len(labels_N)), (labels_N, rows)), shape=(len(sizes_K), len(labels_N))
-    )
-    centres_KD = membership_KN @ unit_ND
+    rows_N = np.arange(len(labels_N))
+    shape = len(sizes_K), len(labels_N)
+    membership_KN = csr_array((np.ones(len(labels_N)), (labels_N, rows_N)), shape=shape)
+    return np.asarray(_closest(np, unit_ND, labels_N, membership_KN @ unit_ND), dtype=np.int64)
+
+
+def representatives_on_gpu(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
+    """Do the same with CuPy on the current GPU; `x` and `labels` come from the host."""
+    import cupy
+    from cupyx.scipy.sparse import coo_matrix
+
+    unit_ND, labels_N = cupy.asarray(as_unit_rows(x)), cupy.asarray(labels)
+    n = len(labels_N)
+    shape = int(labels_N.max()) + 1, n
+    membership_KN = coo_matrix((cupy.ones(n), (labels_N, cupy.arange(n))), shape=shape).tocsr()
+    chosen = cupy.asnumpy(_closest(cupy, unit_ND, labels_N, membership_KN @ unit_ND))
+    return np.asarray(chosen, dtype=np.int64)
+
+
+def _closest(xp: Any, unit_ND: Any, labels_N: Any, centres_KD: Any) -> Any:
     # A centre of length 0 (members that cancel out) has no direction: all its members tie.
-    length_K = np.maximum(np.linalg.norm(centres_KD, axis=1), np.finfo(np.float64).tiny)
-    similarity_N = np.einsum("nd,nd->n", unit_ND, centres_KD[labels_N]) / length_K[labels_N]
-    closest_K = np.full(len(sizes_K), -np.inf)
-    np.maximum.at(closest_K, labels_N, similarity_N)
+    length_K = xp.maximum(xp.linalg.norm(centres_KD, axis=1), np.finfo(np.float64).tiny)
+    similarity_N = xp.einsum("nd,nd->n", unit_ND, centres_KD[labels_N]) / length_K[labels_N]
+    closest_K = xp.full(len(length_K), -np.inf)
+    xp.maximum.at(closest_K, labels_N, similarity_N)
     within_N = similarity_N >= closest_K[labels_N] - TIE
-    lowest_K = np.full(len(sizes_K), len(labels_N), dtype=np.int64)
-    np.minimum.at(lowest_K, labels_N[within_N], rows[within_N])
+    lowest_K = xp.full(len(length_K), np.inf)  # CuPy has minimum.at of floats, not of int64
+    xp.minimum.at(lowest_K, labels_N[within_N], xp.arange(float(len(labels_N)))[within_N])
     return lowest_K

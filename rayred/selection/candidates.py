@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,3 +21,5 @@ class Candidates:
     """(N, D) pooled embeddings."""
     trees: ClassTrees
     """One tree a class, deep enough for the smallest fraction wanted."""
+    representatives: Mapping[float, NDArray[np.int64]]
+    """For each fraction (n,) one image of each cluster of each class, ascending."""

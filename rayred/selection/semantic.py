@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import kept_images
-from rayred.linkage import representatives
 from rayred.selection.candidates import Candidates
 
 
@@ -19,8 +17,4 @@ def select_semantic(
     rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
 ) -> NDArray[np.int64]:
     """Return one image of each cluster of each class, (n,) int64 ascending."""
-    kept = []
-    for rows, tree in zip(candidates.trees.members, candidates.trees.trees, strict=True):
-        groups = tree.labels(kept_images(len(rows), fraction))
-        kept.append(rows[representatives(candidates.embeddings[rows], groups)])
-    return np.sort(np.concatenate(kept))
+    return candidates.representatives[fraction]

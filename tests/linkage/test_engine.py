@@ -270,7 +270,7 @@ def test_blocks_that_do_not_fit_are_halved_and_then_it_is_said(monkeypatch):
 
 
 def test_complete_linkage_is_all_that_the_torch_back_end_has():
-    with pytest.raises(ValueError, match="complete linkage only, not single; use scipy"):
+    with pytest.raises(ValueError, match="complete linkage only, not single; choose auto or scipy"):
         next(linkage_trees(np.eye(3), [np.arange(3)], [1], method="single", backend="torch"))
 
 
