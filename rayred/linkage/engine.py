@@ -27,7 +27,7 @@ from torch import Tensor
 from rayred.linkage.largest import LargestPairs, largest_pairs
 from rayred.linkage.merging import Edges, follow_names, merge_rounds
 from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs
-from rayred.linkage.rows import as_unit_rows, check_n_clusters
+from rayred.linkage.rows import check_n_clusters, unit_rows
 from rayred.linkage.tree import Tree
 
 BATCH_BYTES = 2**29
@@ -126,7 +126,8 @@ def complete_trees(
 def _cluster_batch(
     x: NDArray[np.generic], batch: list[tuple[NDArray[np.int64], int]], settings: EngineSettings
 ) -> Iterator[Tree]:
-    prepared = [_distinct_rows(as_unit_rows(x[rows])) for rows, _ in batch]
+    device = settings.torch_device()
+    prepared = [_distinct_rows(unit_rows(x[rows], device)) for rows, _ in batch]
     counts = [count for _, count in batch]
     needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
     forest = _Forest(prepared, needed, settings)
@@ -146,8 +147,8 @@ def _cluster_batch(
 class _DistinctRows:
     """Rows of one group without repetitions, in the order of their last occurrence."""
 
-    unit: NDArray[np.float64]
-    """(M, D) distinct unit rows."""
+    unit: Tensor
+    """(M, D) float64 distinct unit rows."""
     last: NDArray[np.int64]
     """(M,) the last row equal to each: the one that decides ties (the larger pair counts)."""
     twins: NDArray[np.int64]
@@ -165,25 +166,24 @@ class _DistinctRows:
         return _assemble(self.n_rows, merges[:wanted], levels[:wanted])
 
 
-def _distinct_rows(unit: NDArray[np.float64]) -> _DistinctRows:
-    n = len(unit)
-    bits = (unit + 0.0).view(np.int64)  # −0.0 becomes 0.0, which has other bits
+def _distinct_rows(unit: Tensor) -> _DistinctRows:
+    n, device = len(unit), unit.device
+    bits = (unit + 0.0).view(torch.int64)  # −0.0 becomes 0.0, which has other bits
     weights = np.random.default_rng(0).integers(-(2**62), 2**62, bits.shape[1]) | 1
-    with np.errstate(over="ignore"):
-        hashed = bits @ weights
-    order = np.argsort(hashed, kind="stable")
-    same = hashed[order[1:]] == hashed[order[:-1]]
-    twin = np.flatnonzero(same)
-    if len(twin):
-        same[twin] = (unit[order[twin + 1]] == unit[order[twin]]).all(axis=1)
-    repeated = order[1:][same]
-    before = order[:-1][same]
-    followed = np.zeros(n, dtype=bool)
+    # Products and sums wrap, so that their order makes no difference.
+    hashed, order = (bits * torch.from_numpy(weights).to(device)).sum(1).sort(stable=True)
+    same = hashed[1:] == hashed[:-1]
+    twin = same.nonzero().squeeze(1)
+    if not len(twin):
+        return _DistinctRows(unit, np.arange(n), np.empty((0, 2), np.int64), n)
+    same[twin] = (unit[order[twin + 1]] == unit[order[twin]]).all(dim=1)
+    repeated, before = order[1:][same], order[:-1][same]
+    followed = torch.zeros(n, dtype=torch.bool, device=device)
     followed[before] = True
-    last = np.flatnonzero(~followed)
-    by_row = np.lexsort((repeated, before))
-    twins = np.stack([repeated[by_row], before[by_row]], axis=1)
-    return _DistinctRows(unit[last] if len(twin) else unit, last, twins, n)
+    last = (~followed).nonzero().squeeze(1)
+    by_row = before.argsort()
+    twins = torch.stack([repeated[by_row], before[by_row]], dim=1)
+    return _DistinctRows(unit[last], last.cpu().numpy(), twins.cpu().numpy(), n)
 
 
 class _Forest:
@@ -194,7 +194,7 @@ class _Forest:
     ) -> None:
         device = settings.torch_device()
         sizes = [len(p.unit) for p in prepared]
-        self.unit = torch.from_numpy(np.concatenate([p.unit for p in prepared])).to(device)
+        self.unit = torch.cat([p.unit for p in prepared])
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
         self.group = torch.repeat_interleave(
             torch.arange(len(sizes), device=device), torch.tensor(sizes, device=device)

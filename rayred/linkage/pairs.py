@@ -18,6 +18,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from rayred.linkage.rows import sum_by_halves
+
 FLOAT32_ROUNDING = 2.0**-24
 GATHERED_BYTES = 2**21
 """Size of the rows that are gathered at a time to measure pairs: they stay in the cache."""
@@ -134,23 +136,12 @@ def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
 def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:
     """Return ‖row i − row j‖² / 2 of every pair, (E,) float64.
 
-    The squares are added in halves (first half plus second half, and so on): an order that depends
-    on D alone, and additions that no compiler contracts.
+    The squares are added by halves, see `rayred.linkage.rows.sum_by_halves`.
     """
     at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
     distances = unit_ND.new_empty(len(i_E))
     for first in range(0, len(i_E), at_a_time):
         part = slice(first, first + at_a_time)
         a_ED, b_ED = unit_ND.index_select(0, i_E[part]), unit_ND.index_select(0, j_E[part])
-        distances[part] = _halved_squares(a_ED, b_ED)
+        distances[part] = sum_by_halves(a_ED.sub_(b_ED).square_()) / 2
     return distances
-
-
-def _halved_squares(a_ED: Tensor, b_ED: Tensor) -> Tensor:
-    squares = a_ED.sub_(b_ED).square_()
-    width = squares.shape[1]
-    while width > 1:
-        half = (width + 1) // 2
-        squares[:, : width - half] += squares[:, half:width]
-        width = half
-    return squares[:, 0] / 2

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
@@ -27,27 +29,51 @@ def as_matrix(x: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
-    """Return the rows of `x` scaled to length 1, (N, D) float64.
+def unit_rows(x: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
+    """Return the rows of `x` scaled to length 1, (N, D) float64, with the same bits on any device.
 
     Raises
     ------
     ValueError
         As of `as_matrix`; or a number is not finite, or a row is zero.
     """
-    rows = as_matrix(x).astype(np.float64)
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"row {int(np.argmin(finite))} has a value that is NaN or infinite")
+    array = as_matrix(x)
+    if array.dtype not in (np.float16, np.float32, np.float64):
+        array = array.astype(np.float64)
+    # Sent as it is, since half precision is a quarter; a copy, since torch takes no read-only array.
+    rows = torch.from_numpy(np.array(array, order="C")).to(device).double()
     # Scaled by the largest entry first, so that no square under- or overflows.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    if not largest.all():
-        raise ValueError(
-            f"row {int(np.argmin(largest))} is all zero: its cosine distance is undefined"
-        )
+    largest = rows.abs().amax(1, keepdim=True)
+    # An infinity or NaN is the largest of its row, and amax hands a NaN on.
+    for bad, what in (
+        (~largest.isfinite(), "has a value that is NaN or infinite"),
+        (largest == 0, "is all zero: its cosine distance is undefined"),
+    ):
+        if bad.any():
+            raise ValueError(f"row {int(bad.squeeze(1).int().argmax())} {what}")
     rows /= largest
-    unit: NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= sum_by_halves(rows.square()).sqrt_().unsqueeze(1)
+    return rows
+
+
+def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
+    """Return what `unit_rows` does, as an array."""
+    unit: NDArray[np.float64] = unit_rows(x).numpy()
     return unit
+
+
+def sum_by_halves(values_ND: Tensor) -> Tensor:
+    """Return the sum of every row, (N,); spoils the values.
+
+    The second half is added to the first, and so on: an order that depends on D alone, and
+    additions that no compiler contracts. So the sum has the same bits on any device.
+    """
+    width = values_ND.shape[1]
+    while width > 1:
+        half = (width + 1) // 2
+        values_ND[:, : width - half] += values_ND[:, half:width]
+        width = half
+    return values_ND[:, 0]
 
 
 def check_n_clusters(n_clusters: int, n_rows: int) -> None:

@@ -250,11 +250,11 @@ def test_blocks_that_do_not_fit_are_halved_and_then_it_is_said(monkeypatch):
     expected = complete_linkage(x, 300)
     tried = []
 
-    def too_large(left, right, limit, block):
+    def too_large(left, right, limit, block, strip):
         tried.append(block)
         if block[0] > 300:
             raise torch.OutOfMemoryError
-        return near_pairs(left, right, limit, block)
+        return near_pairs(left, right, limit, block, strip)
 
     monkeypatch.setattr(engine, "near_pairs", too_large)
     tree = complete_linkage(x, 300, settings=EngineSettings(block=(2048, 4096)))
