@@ -40,7 +40,7 @@ def unit_rows(x: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
     array = as_matrix(x)
     if array.dtype not in (np.float16, np.float32, np.float64):
         array = array.astype(np.float64)
-    # Sent as it is, since half precision is a quarter; a copy, since torch takes no read-only array.
+    # Sent as it is: half precision is a quarter. A copy: torch takes no read-only arrays.
     rows = torch.from_numpy(np.array(array, order="C")).to(device).double()
     # Scaled by the largest entry first, so that no square under- or overflows.
     largest = rows.abs().amax(1, keepdim=True)
