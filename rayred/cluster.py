@@ -52,17 +52,17 @@ class Cluster:
         """GPUs of all nodes."""
         return sum(self.node_gpus)
 
-    def slots(self, threads: int, gpu: bool) -> int:
-        """Return how many processes of so many threads, with a GPU each or none, fit at a time."""
+    def slots(self, threads: int, gpu: bool, a_gpu: int = 1) -> int:
+        """Return how many processes of so many threads fit at a time, `a_gpu` of them on a GPU."""
         return sum(
-            min(cpus // threads, gpus) if gpu else cpus // threads
+            min(cpus // threads, a_gpu * gpus) if gpu else cpus // threads
             for cpus, gpus in zip(self.node_cpus, self.node_gpus, strict=True)
         )
 
-    def threads(self, processes: int, gpu: bool) -> int:
+    def threads(self, processes: int, gpu: bool, a_gpu: int = 1) -> int:
         """Return the most threads that each of some processes at a time can have on its node."""
         fitting = range(max(self.node_cpus), 1, -1)
-        return next((n for n in fitting if self.slots(n, gpu) >= processes), 1)
+        return next((n for n in fitting if self.slots(n, gpu, a_gpu) >= processes), 1)
 
     def uses_gpu(self, device: Literal["auto", "cpu", "cuda"]) -> bool:
         """Return whether trainings run on GPUs, given the setting `resources.device`."""

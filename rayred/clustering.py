@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from ray.util import ActorPool
 from torch import Tensor
-from tqdm import tqdm
 
 from rayred.class_trees import ClassTrees, kept_images
 from rayred.cluster import Scaling
@@ -26,6 +25,7 @@ from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
 from rayred.linkage.cuml_backend import check_cuml, rapids_install
 from rayred.linkage.pairs import even_strips, near_pairs
 from rayred.linkage.representatives import representatives_on_gpu
+from rayred.progress import progress_bar
 
 RESTARTS = 3
 """Times that an actor that died is replaced, and its classes or its strip done again."""
@@ -111,7 +111,7 @@ class ClassActors:
             tasks = min(tasks, TASKS_AN_ACTOR * self._scaling.workers)
         parts = [list(classes[first::tasks]) for first in range(tasks)]
         values: dict[int, Any] = {}
-        with tqdm(total=len(classes), desc=what, unit="class", disable=None, leave=False) as bar:
+        with progress_bar(what, "class", len(classes)) as bar:
             for found in self._map(method, [(self._embeddings_ref, part) for part in parts]):
                 values |= found
                 bar.update(len(found))
@@ -124,8 +124,12 @@ class ClassActors:
         factors = ray.put((left.numpy(), right.numpy()))
         strips = even_strips(len(left), TASKS_AN_ACTOR * self._scaling.workers)
         found = self._map("near_pairs", [(factors, limit, block, strip) for strip in strips])
-        bar = tqdm(found, "near pairs", total=len(strips), unit="strip", disable=None, leave=False)
-        i, j = (np.concatenate(parts) for parts in zip(*bar, strict=True))
+        parts = []
+        with progress_bar("near pairs", "strip", len(strips)) as bar:
+            for part in found:
+                parts.append(part)
+                bar.update()
+        i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         return torch.from_numpy(i), torch.from_numpy(j)
 
     def _map(self, method: str, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:

@@ -31,6 +31,8 @@ DATASET_SCHEMES = ("folder:", "parquet:")
 MODELS = (
     *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    "fastnet",
+    "fastnet-small",
     "wide_resnet50_2",
     "wide_resnet101_2",
     "resnext50_32x4d",
@@ -111,8 +113,8 @@ class Augment(Settings):
     """`pad`: pad, then crop at random; `resized`: random area and aspect; or none."""
     pad: Annotated[Int, Field(ge=0)] = 4
     """Padding on each side before the random crop, in pixels."""
-    flip: bool = True
-    """Mirror half of the images, left to right."""
+    flip: Literal[True, False, "alternating"] = True
+    """Mirror half of the images, left to right; alternating: the others in the next epoch."""
 
 
 class Train(Settings):
@@ -124,6 +126,8 @@ class Train(Settings):
     """Optimiser steps, the same for every subset size (fast: 600, paper: 100,000)."""
     batch_size: Annotated[Int, Field(ge=2)] = 128
     """Images a step, over all workers."""
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    """muon: the filters of a fastnet by Muon, its other weights by SGD, all at the same rate."""
     lr: Annotated[Float, Field(gt=0)] = 0.1
     """Peak learning rate: linear warm-up from 0, then cosine to 0."""
     warmup_steps: Annotated[Int, Field(ge=0)]
@@ -133,15 +137,21 @@ class Train(Settings):
     nesterov: bool
     """Nesterov momentum (fast: yes, paper: no)."""
     weight_decay: Annotated[Float, Field(ge=0)]
-    """L2 penalty on all weights (fast: 5e-4, paper: 1e-4)."""
+    """L2 penalty (fast: 5e-4, paper: 1e-4); with muon the share lost a step, by shifts and head."""
     label_smoothing: Annotated[Float, Field(ge=0, lt=1)]
     """Label smoothing (fast: 0.1, paper: 0)."""
     augment: Augment = Augment()
     """Training-time augmentation."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Of products: float32 (no TF32), tf32, or bfloat16. auto: bfloat16 on GPUs, else float32."""
+    deterministic: bool = False
+    """The same bits every time on GPUs too, at some speed. On CPUs that is so anyhow."""
+    test_mirrored: bool = False
+    """Test by the mean of the logits of an image and its mirror image."""
     evaluate_every: Annotated[Int, Field(ge=0)] = 0
     """Epochs between test evaluations while training; 0: at the end only."""
     checkpoint_steps: Annotated[Int, Field(ge=1)] = 1000
-    """Least number of steps between two checkpoints that a killed training goes on from."""
+    """Steps between two checkpoints, of which a killed training goes on from the last."""
 
     @model_validator(mode="before")
     @classmethod
@@ -225,12 +235,14 @@ class Verdict(Settings):
 
 
 class Resources(Settings):
-    """What trainings run on. The outcome does not depend on `concurrent_trials`."""
+    """What trainings run on. The outcome depends on `workers` and `device` alone."""
 
     workers: Annotated[Int, Field(ge=1)] = 1
     """Workers that train one model together; the batch is split between them."""
     concurrent_trials: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
-    """Trials at a time. auto: one a GPU, or one a core where there is no GPU."""
+    """Trials at a time. auto: as many as the GPUs take, or one a core where there is no GPU."""
+    trials_per_gpu: Annotated[Int, Field(ge=1)] = 1
+    """Trials of one worker that share a GPU at a time."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs if the cluster has any."""
 
@@ -254,7 +266,7 @@ class Experiment(Settings):
     data: Data = Data()
     """How the images are found and read."""
     model: Literal[MODELS] = "resnet8"  # type: ignore[valid-type]
-    """CIFAR ResNet (8, 20, 32, 44, 56, 110; pre-activation) or a ResNet of torchvision."""
+    """CIFAR ResNet (8 to 110; pre-activation), fastnet(-small), or a ResNet of torchvision."""
     seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random: initialisation, batch order, augmentation, random subsets."""
     train: Train = Field(default_factory=lambda: Train.model_validate({}))
@@ -293,6 +305,12 @@ class Experiment(Settings):
                 "batch_split",
                 "train.batch_size {batch} does not divide by resources.workers {workers}",
                 {"batch": self.train.batch_size, "workers": self.resources.workers},
+            )
+        if self.train.optimizer == "muon" and not self.model.startswith("fastnet"):
+            raise PydanticCustomError(
+                "muon",
+                "train.optimizer 'muon' is for fastnet and fastnet-small, not for model {model}",
+                {"model": repr(self.model)},
             )
         if self.dataset.startswith("parquet:") != (self.data.test is not None):
             raise PydanticCustomError(

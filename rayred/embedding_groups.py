@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from rayred.array_files import check_format, read_embeddings, read_labels, write_groups
 from rayred.class_trees import kept_images
 from rayred.errors import ConfigError
 from rayred.linkage import EngineSettings, linkage_trees, representatives
+from rayred.progress import progress_bar
 
 
 def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> tuple[int, int]:
@@ -44,7 +44,7 @@ def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> 
     groups = np.empty(len(x), dtype=np.int64)
     kept = []
     first = 0
-    with tqdm(total=len(x), unit="row", disable=None, leave=False) as bar:
+    with progress_bar("clustering", "row", len(x)) as bar:
         settings = EngineSettings(
             progress=lambda stage, share: bar.set_postfix_str(f"{stage}: {share:.0%}")
         )

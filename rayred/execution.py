@@ -25,6 +25,8 @@ class Execution:
     """One trial of the sweep."""
     concurrent_trials: int
     """Trials at a time."""
+    trials_per_gpu: int
+    """Trials of one worker that share a GPU."""
     storage: str
     """Folder or URL that all nodes share: where checkpoints lie."""
 
@@ -46,7 +48,9 @@ class Execution:
                 f"resources.workers: {wanted.workers}: the cluster has {slots} {kind}, and every"
                 " worker needs one"
             )
-        fitting = slots // wanted.workers
+        # Workers of one trial have a GPU each.
+        sharing = wanted.trials_per_gpu if wanted.workers == 1 else 1
+        fitting = cluster.slots(1, gpu, sharing) // wanted.workers
         concurrent = fitting
         if isinstance(wanted.concurrent_trials, int):
             concurrent = min(wanted.concurrent_trials, fitting)
@@ -55,8 +59,11 @@ class Execution:
             reference=Scaling(wanted.workers, gpu, cluster.threads(wanted.workers, gpu)),
             embedding=Scaling(passes, gpu, cluster.threads(passes, gpu)),
             clustering=Scaling(slots, gpu, cluster.threads(slots, gpu)),
-            trials=Scaling(wanted.workers, gpu, cluster.threads(concurrent * wanted.workers, gpu)),
+            trials=Scaling(
+                wanted.workers, gpu, cluster.threads(concurrent * wanted.workers, gpu, sharing)
+            ),
             concurrent_trials=concurrent,
+            trials_per_gpu=sharing,
             storage=_storage(experiment.storage, cluster, folder),
         )
 

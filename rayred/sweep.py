@@ -23,8 +23,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from rayred.data.dataset import Dataset
 from rayred.errors import DataError, RayredError, TrainingError
 from rayred.execution import Execution
+from rayred.progress import progress_bar
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
+from rayred.training.checkpoints import Checkpoints
 from rayred.training.loop import Task, Worker, train_model
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 
@@ -106,8 +108,9 @@ def run_sweep(
     if results:
         logger.info("sweep: %d of %d trials are already done", len(results), len(plan))
     if missing:
-        recorder = _Recorder(folder, keys, on_result, len(plan), results)
-        _tune(missing, inputs, execution, recorder)
+        with progress_bar("sweep", "trial", len(plan), len(results)) as bar:
+            recorder = _Recorder(folder, keys, on_result, len(plan), results, bar)
+            _tune(missing, inputs, execution, recorder)
         if recorder.lost:
             name, error = next(iter(recorder.lost.items()))
             raise RayredError(
@@ -127,6 +130,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         on_result: Callable[[TrialResult], None],
         total: int,
         results: dict[str, TrialResult],
+        bar: Any,
     ) -> None:
         self.folder = folder
         self.keys = keys
@@ -134,6 +138,15 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         self.total = total
         self.results = results
         self.lost: dict[str, str] = {}
+        self.bar = bar
+        self.running: set[str] = set()
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        del iteration, trials, info
+        self.running.add(trial.trial_id)
+        self._show()
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -154,6 +167,9 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
             if result.test_accuracy is None
             else f"accuracy {100 * result.test_accuracy:.2f} %, {result.train_seconds:.1f} s",
         )
+        self.running.discard(trial.trial_id)
+        self.bar.update()
+        self._show()
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -162,6 +178,14 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         name = Trial(**trial.config["trial"]).name
         error = trial.get_pickled_error()
         self.lost[name] = str(error).strip().splitlines()[-1] if error else "no reason given"
+        self.running.discard(trial.trial_id)
+        self._show()
+
+    def _show(self) -> None:
+        reached = [r.test_accuracy for r in self.results.values() if r.test_accuracy is not None]
+        failed = len(self.results) - len(reached) + len(self.lost)
+        best = f", best {100 * max(reached):.2f} %" if reached else ""
+        self.bar.set_postfix_str(f"{len(self.running)} running, {failed} failed{best}")
 
 
 def _tune(
@@ -173,7 +197,8 @@ def _tune(
     trainable = tune.with_parameters(
         _run_trial, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
     )
-    resources: dict[str, float] = {"CPU": scaling.threads, "GPU": 1 if scaling.gpu else 0}
+    share = 1 / execution.trials_per_gpu
+    resources: dict[str, float] = {"CPU": scaling.threads, "GPU": share if scaling.gpu else 0}
     if scaling.workers > 1:
         # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
         # head node, which is the last one to be lost.
@@ -227,7 +252,16 @@ def _train(
         torch.set_num_threads(scaling.threads)
         dataset, indices = ray.get([dataset_ref, indices_ref])
         worker = Worker(torch.device("cuda" if scaling.gpu else "cpu"))
-        outcome = train_model(task, dataset, indices, worker=worker)
+        checkpoints = Checkpoints(execution.storage, run_name)
+        outcome = train_model(
+            task,
+            dataset,
+            indices,
+            save=checkpoints.save,
+            worker=worker,
+            resume=checkpoints.load(),
+        )
+        checkpoints.remove()
         accuracy, seconds, curve = outcome.test_accuracy, outcome.train_seconds, outcome.curve
     return {
         "status": "finished",

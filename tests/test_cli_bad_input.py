@@ -24,6 +24,8 @@ def check(done, *messages: str) -> None:
         ("train.steps=many", ["train.steps: 'many': "]),
         ("sweep.fractions=[1.0,1.5]", ["sweep.fractions[1]: 1.5", "fraction in (0, 1]"]),
         ("dataset=cifar", ["dataset: 'cifar': unknown data set; did you mean 'cifar10'?"]),
+        ("train.optimizer=muon", ["train.optimizer 'muon' is for fastnet", "'resnet8'"]),
+        ("train.augment.flip=sometimes", ["train.augment.flip: 'sometimes'", "alternating"]),
         ("linkage.backend=cuml", ["linkage", "cuml has single linkage only", "auto or torch"]),
         ("sweep.selectors=[semantics]", ["did you mean 'semantic'?", "Allowed: semantic, random"]),
     ],

@@ -34,3 +34,9 @@ def test_gpus_are_used_where_there_are_any():
     assert not LAPTOP.uses_gpu("auto")
     with pytest.raises(ConfigError, match="no GPU"):
         LAPTOP.uses_gpu("cuda")
+
+
+def test_trials_that_share_a_gpu_share_the_cores_beside_it():
+    assert AWS.slots(1, True, 4) == 8
+    assert AWS.threads(8, True, 4) == 2
+    assert DGX.threads(8, True, 4) == 8

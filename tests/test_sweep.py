@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from rayred.errors import RayredError
 from rayred.execution import Execution
 from rayred.results import TrialResult, load_trials, plan_trials
 from rayred.sweep import SweepInputs, run_sweep
+from rayred.training.checkpoints import Checkpoints
 from rayred.training.loop import Task
 
 STUDY = Sweep(fractions=[1.0, 0.5], selectors=["random"], trials=2)
@@ -34,7 +36,7 @@ def inputs(cluster: Cluster) -> SweepInputs:  # noqa: ARG001 - needed for its Ra
 
 def execution(tmp_path: Path, workers: int = 1) -> Execution:
     one = Scaling(workers=workers)
-    return Execution(one, one, one, one, 2 // workers, str(tmp_path / "ray"))
+    return Execution(one, one, one, one, 2 // workers, 1, str(tmp_path / "ray"))
 
 
 def test_plan_has_the_full_set_once_a_repetition_and_pairs_by_seed():
@@ -112,6 +114,36 @@ def test_a_trial_whose_process_dies_is_tried_again(inputs, tmp_path, monkeypatch
     results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
     assert marker.exists()
     assert all(result.status == "finished" for result in results)
+
+
+def test_a_trial_goes_on_from_its_checkpoint_when_its_process_dies(inputs, tmp_path, monkeypatch):
+    original = sweep._run_trial
+    saved = tmp_path / "saved"
+
+    def dies_at_a_checkpoint(config, shared):
+        save = Checkpoints.save
+
+        def saves_and_dies(self, state):
+            save(self, state)
+            with saved.open("a") as file:
+                file.write(f"{state['step']} ")
+            if state["step"] == 6:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Checkpoints.save = saves_and_dies
+        original(config, shared)
+
+    spec, seed = inputs.task.spec, inputs.task.seed
+    recipe = inputs.task.recipe.model_copy(update={"checkpoint_steps": 3})
+    inputs = replace(inputs, task=Task(spec, recipe, seed))
+    plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
+    (whole,) = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "a", lambda _: None)
+    monkeypatch.setattr(sweep, "_run_trial", dies_at_a_checkpoint)
+    (rest,) = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "b", lambda _: None)
+    assert saved.read_text() == "3 6 "
+    assert rest.curve == whole.curve
+    assert rest.test_accuracy == whole.test_accuracy
+    assert not list((tmp_path / "ray").glob("trial-*"))
 
 
 def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run(

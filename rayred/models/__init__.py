@@ -10,16 +10,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rayred.data.dataset import Dataset
+from rayred.errors import ConfigError
 from rayred.models.cifar_resnet import CifarResNet
+from rayred.models.fast_net import SMALLEST_IMAGE, FastNet, patch_whitening
+from rayred.models.fast_net import WIDTHS as FAST_WIDTHS
 from rayred.models.torchvision_resnet import TorchvisionResNet
 
+WHITENING_IMAGES = 5_000
+"""Training images whose patches a whitening layer is made from, at most."""
 CIFAR_DEPTHS = {f"resnet{depth}": depth for depth in (8, 20, 32, 44, 56, 110)}
 
 
@@ -37,12 +43,26 @@ class ModelSpec:
     """Mean of the training pixels per channel, in [0, 1]."""
     deviation: tuple[float, ...]
     """Standard deviation of the training pixels per channel, in [0, 1]."""
+    whitening: tuple[tuple[float, ...], ...] = ()
+    """Filters of a first layer that whitens; none for networks without one."""
 
     @classmethod
     def for_dataset(cls, name: str, dataset: Dataset) -> ModelSpec:
         """Return the spec of network `name` for the images and classes of a data set."""
         mean, deviation = dataset.channel_statistics()
-        return cls(name, dataset.train.image_shape, len(dataset.classes), mean, deviation)
+        shape = dataset.train.image_shape
+        spec = cls(name, shape, len(dataset.classes), mean, deviation)
+        if name not in FAST_WIDTHS:
+            return spec
+        if min(shape[:2]) < SMALLEST_IMAGE:
+            raise ConfigError(
+                f"model: {name!r}: the images of {dataset.name} are {shape[0]} × {shape[1]} pixels;"
+                f" it needs {SMALLEST_IMAGE} at least, so choose another, such as resnet8"
+            )
+        chosen = np.linspace(0, len(dataset.train) - 1, min(len(dataset.train), WHITENING_IMAGES))
+        pixels = torch.from_numpy(dataset.train.images[chosen.astype(np.int64)])
+        x_BCHW = _normalised(pixels.permute(0, 3, 1, 2), *_channel_tensors(spec))
+        return replace(spec, whitening=tuple(map(tuple, patch_whitening(x_BCHW).tolist())))
 
 
 class _Network(Protocol):
@@ -61,17 +81,17 @@ class Classifier(nn.Module):
         height, width, channels = spec.image_shape
         if spec.name in CIFAR_DEPTHS:
             network: nn.Module = CifarResNet(CIFAR_DEPTHS[spec.name], channels, spec.classes)
+        elif spec.name in FAST_WIDTHS:
+            network = FastNet(spec.name, torch.tensor(spec.whitening), spec.classes)
         else:
             network = TorchvisionResNet(spec.name, channels, spec.classes, max(height, width))
         self.network = network
-        shape = (1, channels, 1, 1)
-        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(shape), persistent=False)
-        self.register_buffer(
-            "deviation", 255 * torch.tensor(spec.deviation).view(shape), persistent=False
-        )
+        mean, deviation = _channel_tensors(spec)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        normalised = (x.to(self.mean.dtype) - self.mean) / self.deviation
+        normalised = _normalised(x, self.mean, self.deviation)
         return normalised.contiguous(memory_format=torch.channels_last)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -82,6 +102,15 @@ class Classifier(nn.Module):
         """Return the logits of raw pixels, (B, classes)."""
         logits: Tensor = self.network(self._normalise(x))
         return logits
+
+
+def _channel_tensors(spec: ModelSpec) -> tuple[Tensor, Tensor]:
+    shape = (1, spec.image_shape[2], 1, 1)
+    return 255 * torch.tensor(spec.mean).view(shape), 255 * torch.tensor(spec.deviation).view(shape)
+
+
+def _normalised(x_BCHW: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    return (x_BCHW.to(mean.dtype) - mean) / deviation
 
 
 def build_model(spec: ModelSpec) -> Classifier:

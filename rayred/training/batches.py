@@ -12,7 +12,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -88,9 +88,17 @@ def training_batches(
         Steps that an interrupted training has already taken.
     """
     order = enumerate(training_order(indices, recipe.batch_size, recipe.steps, seed))
+    mirrored_first = np.random.default_rng([seed, 0, 2]).random(len(split)) < 0.5
+
+    def drawn(step: int, batch: NDArray[np.int64]) -> Draw:
+        parameters = draw(recipe.augment, len(batch), np.random.default_rng([seed, step, 1]))
+        if recipe.augment.flip != "alternating":
+            return parameters
+        epochs = (step * recipe.batch_size + np.arange(len(batch))) // len(indices)
+        return replace(parameters, flip=mirrored_first[batch] ^ (epochs % 2 == 1))
+
     chosen = (
-        (batch, draw(recipe.augment, len(batch), np.random.default_rng([seed, step, 1])))
-        for step, batch in itertools.islice(order, first_step, None)
+        (batch, drawn(step, batch)) for step, batch in itertools.islice(order, first_step, None)
     )
     mine = ((batch[shard.rows], parameters[shard.rows]) for batch, parameters in chosen)
     if isinstance(split.images, ImageFiles):

@@ -18,6 +18,7 @@ from rayred.data.dataset import Dataset, Split
 from rayred.models import Classifier, ModelSpec
 from rayred.training.batches import Shard, evaluation_batches
 from rayred.training.loop import load_model
+from rayred.training.numerics import numerics
 from rayred.training.ray_train import MAX_FAILURES
 
 
@@ -41,7 +42,9 @@ def embed_images(
     """
     model = model.to(device).eval()
     batches = evaluation_batches(split, device, shard or Shard())
-    parts = [model.embed(x_BCHW).float().cpu().numpy() for x_BCHW, _ in batches]
+    # In half precision, rounding would decide which images of a collapsed class are near.
+    with numerics(device, "float32"):
+        parts = [model.embed(x_BCHW).cpu().numpy() for x_BCHW, _ in batches]
     return np.concatenate(parts)
 
 

@@ -17,7 +17,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,14 @@ from rayred.data.dataset import Dataset, Split
 from rayred.errors import TrainingError
 from rayred.models import Classifier, ModelSpec, build_model
 from rayred.training.batches import Shard, evaluation_batches, training_batches
-from rayred.training.recipe import build_optimizer, learning_rate
+from rayred.training.numerics import numerics
+from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 MAX_POINTS = 1000
 """A curve has a point an epoch, or this many points where the epochs are more."""
 
 State = dict[str, Any]
-"""What a training needs to go on: step, seconds, model and optimiser state, curve."""
+"""What a training needs to go on: step, seconds, model, optimiser, curve and losses since then."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ class Outcome:
     model: Classifier
 
 
-Report = Callable[[Point, Callable[[], State]], None]
-"""Told of every point, with a function that takes a snapshot to resume from."""
+Report = Callable[[Point], None]
+"""Told of every point of the curve."""
+Save = Callable[[State], None]
+"""Given a snapshot to resume from, whenever a checkpoint is due."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,6 @@ class Worker:
     shard: Shard = field(default_factory=Shard)
     wrap: Callable[[nn.Module], nn.Module] | None = None
     """Makes the model train together with the other workers' (distributed data parallel)."""
-
-    def share_buffers(self, model: nn.Module) -> None:
-        """Give all workers the first one's batch-norm statistics: those of the model kept."""
-        if self.shard.world > 1:
-            for buffer in model.buffers():
-                torch.distributed.broadcast(buffer, 0)
 
     def mean(self, total: Tensor, count: int) -> float:
         """Return the mean over all workers of what each has summed up."""
@@ -117,6 +113,8 @@ def train_model(
     indices: NDArray[np.int64],
     report: Report | None = None,
     *,
+    save: Save | None = None,
+    tick: Callable[[int], None] | None = None,
     worker: Worker | None = None,
     resume: State | None = None,
 ) -> Outcome:
@@ -131,11 +129,15 @@ def train_model(
     indices
         (n,) int64, the training images to use.
     report
-        Told of the progress.
+        Told of every point of the curve.
+    save
+        Given a snapshot every `checkpoint_steps` steps: by every worker, all of them at once.
+    tick
+        Told the number of steps taken, after every step.
     worker
         Device and share of this worker; by default all of the work, on the CPU.
     resume
-        A snapshot that `report` was given; the training goes on from there, on the same course.
+        A snapshot that `save` was given; the training goes on from there, on the same course.
 
     Raises
     ------
@@ -144,54 +146,91 @@ def train_model(
     """
     worker = worker or Worker()
     recipe = task.recipe
+    with numerics(worker.device, recipe.precision, recipe.deterministic) as autocast:
+        follow = _Followers(report, save, tick)
+        return _train(task, dataset, indices, follow, worker, resume, autocast)
+
+
+@dataclass(frozen=True)
+class _Followers:
+    report: Report | None
+    save: Save | None
+    tick: Callable[[int], None] | None
+
+
+def _train(
+    task: Task,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    follow: _Followers,
+    worker: Worker,
+    resume: State | None,
+    autocast: torch.autocast,
+) -> Outcome:
+    recipe = task.recipe
     torch.manual_seed(task.seed)
     model = build_model(task.spec).to(worker.device)
     network = worker.wrap(model) if worker.wrap else model
-    optimizer = build_optimizer(recipe, model)
+    optimizer = RecipeOptimizer(recipe, model)
     first_step, seconds, curve = 0, 0.0, []
+    losses, summed = torch.zeros((), device=worker.device), 0
     if resume:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         first_step, seconds = resume["step"], resume["seconds"]
         curve = [Point(**point) for point in resume["curve"]]
+        losses, summed = losses + resume["losses"], resume["summed"]
     points = _point_steps(recipe, len(indices))
     batches = training_batches(
         dataset.train, indices, recipe, task.seed, worker.device, worker.shard, first_step
     )
-    losses = torch.zeros((), device=worker.device)
-    summed = 0
     started = time.perf_counter()
     model.train()
-    for step, (x_BCHW, y_B) in enumerate(batches, start=first_step):
-        lr = learning_rate(recipe, step)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        loss = F.cross_entropy(network(x_BCHW), y_B, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
+    for done, (x_BCHW, y_B) in enumerate(batches, start=first_step + 1):
+        with autocast:
+            logits = network(x_BCHW)
+        loss = F.cross_entropy(logits.float(), y_B, label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        lr = learning_rate(recipe, done - 1)
+        optimizer.step(lr)
         losses += loss.detach()
         summed += 1
-        if step + 1 not in points:
+        if follow.tick:
+            follow.tick(done)
+        saves = follow.save is not None and done % recipe.checkpoint_steps == 0
+        if not saves and done not in points:
             continue
-        train_loss = worker.mean(losses, summed)
+        # On a GPU this waits for the steps, so that the clock is read when they are done.
+        loss_sum = worker.mean(losses, 1)
         seconds += time.perf_counter() - started
-        if not math.isfinite(train_loss):
-            raise TrainingError(
-                f"the loss is {train_loss} after step {step + 1} of {recipe.steps}; lower train.lr"
-                " or lengthen train.warmup_steps"
+        if done in points:
+            train_loss = loss_sum / summed
+            if not math.isfinite(train_loss):
+                raise TrainingError(
+                    f"the loss is {train_loss} after step {done} of {recipe.steps}; lower"
+                    " train.lr or lengthen train.warmup_steps"
+                )
+            losses, summed, loss_sum = torch.zeros_like(losses), 0, 0.0
+            epoch = done * recipe.batch_size / len(indices)
+            accuracy = None
+            if done == recipe.steps or _evaluates(recipe, curve[-1].epoch if curve else 0, epoch):
+                with autocast:
+                    accuracy = evaluate(model, dataset.test, worker, recipe.test_mirrored)
+            curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
+            if follow.report:
+                follow.report(curve[-1])
+        if saves and follow.save:
+            follow.save(
+                {
+                    "step": done,
+                    "seconds": seconds,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "curve": [asdict(point) for point in curve],
+                    "losses": loss_sum,
+                    "summed": summed,
+                }
             )
-        losses.zero_()
-        summed = 0
-        done = step + 1
-        epoch = done * recipe.batch_size / len(indices)
-        accuracy = None
-        if done == recipe.steps or _evaluates(recipe, curve[-1].epoch if curve else 0, epoch):
-            worker.share_buffers(model)
-            accuracy = evaluate(model, dataset.test, worker)
-        curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
-        if report:
-            report(curve[-1], partial(_snapshot, model, optimizer, curve, seconds))
         started = time.perf_counter()
     accuracy = curve[-1].test_accuracy
     assert accuracy is not None
@@ -199,10 +238,13 @@ def train_model(
 
 
 @torch.inference_mode()
-def evaluate(model: Classifier, split: Split, worker: Worker | None = None) -> float:
+def evaluate(
+    model: Classifier, split: Split, worker: Worker | None = None, mirrored: bool = False
+) -> float:
     """Return the share of images classified correctly, over all workers, 0 to 1.
 
-    Leaves the model in the mode that it was in.
+    If `mirrored`, by the mean of the logits of an image and its mirror image. Leaves the model in
+    the mode that it was in.
     """
     worker = worker or Worker()
     training = model.training
@@ -210,7 +252,10 @@ def evaluate(model: Classifier, split: Split, worker: Worker | None = None) -> f
     correct = torch.zeros((), dtype=torch.int64, device=worker.device)
     seen = 0
     for x_BCHW, y_B in evaluation_batches(split, worker.device, worker.shard):
-        correct += (model(x_BCHW).argmax(1) == y_B).sum()
+        logits = model(x_BCHW)
+        if mirrored:
+            logits = logits + model(x_BCHW.flip(3))
+        correct += (logits.argmax(1) == y_B).sum()
         seen += len(y_B)
     model.train(training)
     return worker.mean(correct.double(), seen)
@@ -226,18 +271,6 @@ def _point_steps(recipe: Train, images: int) -> frozenset[int]:
 def _evaluates(recipe: Train, epoch_before: float, epoch: float) -> bool:
     every = recipe.evaluate_every
     return every > 0 and epoch // every > epoch_before // every
-
-
-def _snapshot(
-    model: Classifier, optimizer: torch.optim.Optimizer, curve: list[Point], seconds: float
-) -> State:
-    return {
-        "step": curve[-1].step,
-        "seconds": seconds,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "curve": [asdict(point) for point in curve],
-    }
 
 
 def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:

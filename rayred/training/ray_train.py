@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,17 +18,22 @@ import ray.train
 import torch
 from numpy.typing import NDArray
 from ray.train.torch import TorchTrainer
+from torch import nn
 
 from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset
 from rayred.errors import DataError, RayredError, TrainingError
+from rayred.progress import progress_bar
 from rayred.training.batches import Shard
 from rayred.training.loop import Point, State, Task, Worker, train_model
+from rayred.training.sync_norm import synchronise
 from rayred.training.trained import Trained
 
 CHECKPOINT_FILE = "training.pt"
 MAX_FAILURES = 3
 """Times that a training is restarted after it lost a worker or a node."""
+TICK_SECONDS = 0.5
+"""How often the live line is brought up to date."""
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
@@ -65,28 +74,31 @@ def train_with_ray(
     RayredError
         It lost its workers too often.
     """
-    trainer = _Trainer(
-        _train_worker,
-        train_loop_config={
-            "task": task,
-            "dataset": dataset_ref,
-            "indices": indices_ref,
-            "threads": scaling.threads,
-        },
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=scaling.workers,
-            use_gpu=scaling.gpu,
-            resources_per_worker={"CPU": scaling.threads, "GPU": int(scaling.gpu)},
-        ),
-        run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=storage,
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
-        ),
+    config = {
+        "task": task,
+        "dataset": dataset_ref,
+        "indices": indices_ref,
+        "threads": scaling.threads,
+    }
+    scaling_config = ray.train.ScalingConfig(
+        num_workers=scaling.workers,
+        use_gpu=scaling.gpu,
+        resources_per_worker={"CPU": scaling.threads, "GPU": int(scaling.gpu)},
+    )
+    run_config = ray.train.RunConfig(
+        name=name,
+        storage_path=storage,
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
     )
     try:
-        result = trainer.fit()
+        with _live_line(task) as ticker:
+            result = _Trainer(
+                _train_worker,
+                train_loop_config=config | {"ticker": ticker},
+                scaling_config=scaling_config,
+                run_config=run_config,
+            ).fit()
     except ray.train.TrainingFailedError as error:
         raise RayredError(
             f"{name}: failed {MAX_FAILURES + 1} times, at last by: {error}; run again to go on from"
@@ -98,6 +110,48 @@ def train_with_ray(
     return trained
 
 
+class _Ticker:
+    """The actor that a training tells how far it is."""
+
+    def __init__(self) -> None:
+        self.now = (0, math.nan)
+
+    def tell(self, step: int, loss: float) -> None:
+        """Keep the steps taken, and the loss of the last point of the curve."""
+        self.now = (step, loss)
+
+    def last(self) -> tuple[int, float]:
+        """Return what was told last."""
+        return self.now
+
+
+@contextmanager
+def _live_line(task: Task) -> Iterator[ray.actor.ActorHandle | None]:
+    """Follow a training on the terminal; without one there is no actor to tell."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    ticker = ray.remote(_Ticker).options(num_cpus=0).remote()
+    ended = threading.Event()
+    images = task.recipe.batch_size
+    with progress_bar("training", " images", task.recipe.steps * images) as bar:
+
+        def follow() -> None:
+            while not ended.wait(TICK_SECONDS):
+                step, loss = ray.get(ticker.last.remote())
+                bar.set_postfix_str(f"step {step:,} of {task.recipe.steps:,}, loss {loss:.3f}")
+                bar.update(step * images - bar.n)
+
+        follower = threading.Thread(target=follow)
+        follower.start()
+        try:
+            yield ticker
+        finally:
+            ended.set()
+            follower.join()
+            ray.kill(ticker)
+
+
 def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     """Return what was trained, or why it cannot be; Ray Train hands on what rank 0 returns."""
     torch.set_num_threads(config["threads"])
@@ -105,15 +159,32 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     dataset, indices = ray.get([config["dataset"], config["indices"]])
     context = ray.train.get_context()
     shard = Shard(context.get_world_rank(), context.get_world_size())
-    wrap = ray.train.torch.prepare_model if shard.world > 1 else None
-    checkpoint = ray.train.get_checkpoint()
-    last_saved = 0
+    device = cast(torch.device, ray.train.torch.get_device())
 
-    def report(point: Point, snapshot: Callable[[], State]) -> None:
-        nonlocal last_saved
-        if point.step - last_saved >= task.recipe.checkpoint_steps:
-            _report_checkpoint(point, snapshot() if shard.rank == 0 else None)
-            last_saved = point.step
+    def wrap(model: nn.Module) -> nn.Module:
+        together: nn.Module = ray.train.torch.prepare_model(synchronise(model, device))
+        return together
+
+    checkpoint = ray.train.get_checkpoint()
+    last_told, loss = 0.0, math.nan
+
+    def tick(step: int) -> None:
+        nonlocal last_told
+        if config["ticker"] and time.monotonic() - last_told > TICK_SECONDS:
+            last_told = time.monotonic()
+            config["ticker"].tell.remote(step, loss)
+
+    def report(point: Point) -> None:
+        nonlocal loss
+        loss = point.train_loss
+
+    def save(state: State) -> None:
+        if shard.rank > 0:
+            ray.train.report({})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(state, Path(folder) / CHECKPOINT_FILE)
+            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     try:
         outcome = train_model(
@@ -121,7 +192,9 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
             dataset,
             indices,
             report,
-            worker=Worker(cast(torch.device, ray.train.torch.get_device()), shard, wrap),
+            save=save,
+            tick=tick if shard.rank == 0 else None,
+            worker=Worker(device, shard, wrap if shard.world > 1 else None),
             resume=_load_checkpoint(checkpoint) if checkpoint else None,
         )
     except (TrainingError, DataError) as error:
@@ -129,16 +202,6 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
         return error
     weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
     return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, weights)
-
-
-def _report_checkpoint(point: Point, state: State | None) -> None:
-    metrics = asdict(point)
-    if state is None:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(state, Path(folder) / CHECKPOINT_FILE)
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
 def _load_checkpoint(checkpoint: ray.train.Checkpoint) -> State:

@@ -1,16 +1,28 @@
+import numpy as np
 import pytest
 import torch
 
 from rayred.config import MODELS
+from rayred.data import load_dataset
+from rayred.errors import ConfigError
 from rayred.models import ModelSpec, build_model
+from rayred.models.fast_net import FilterConv, patch_whitening
 
 CIFAR_PARAMETERS = {"resnet20": 0.27e6, "resnet32": 0.46e6, "resnet110": 1.7e6}
-POOLED = {"resnet8": 64, "resnet32": 64, "resnet18": 512, "resnet50": 2048, "resnet101": 2048}
+POOLED = {
+    "resnet8": 64,
+    "resnet32": 64,
+    "resnet18": 512,
+    "resnet50": 2048,
+    "resnet101": 2048,
+    "fastnet": 256,
+}
 
 
 def spec(name: str, side: int = 16, channels: int = 3) -> ModelSpec:
     mean, deviation = (0.4,) * channels, (0.2,) * channels
-    return ModelSpec(name, (side, side, channels), 10, mean, deviation)
+    whitening = tuple(map(tuple, np.eye(4 * channels).tolist()))
+    return ModelSpec(name, (side, side, channels), 10, mean, deviation, whitening)
 
 
 @pytest.mark.parametrize(("name", "expected"), CIFAR_PARAMETERS.items())
@@ -27,7 +39,8 @@ def test_embedding_is_the_pooled_layer_before_the_logits(name, pooled, channels)
     with torch.inference_mode():
         embedding = model.embed(x)
         assert embedding.shape == (2, pooled)
-        torch.testing.assert_close(model.network.classify(embedding), model(x))
+        logits = model.network.classify(embedding) * getattr(model.network, "logit_scale", 1)
+        torch.testing.assert_close(logits, model(x))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -48,3 +61,26 @@ def test_pixels_are_normalised_within_the_model():
     model = build_model(spec("resnet8"))
     x = torch.full((1, 3, 16, 16), 255, dtype=torch.uint8)
     assert model._normalise(x).mean().item() == pytest.approx((1 - 0.4) / 0.2, rel=1e-5)
+
+
+def test_whitening_takes_the_correlation_out_of_patches():
+    rng = np.random.default_rng(0)
+    smooth = rng.normal(size=(400, 3, 12, 12)).cumsum(axis=2).cumsum(axis=3)
+    x = torch.from_numpy(smooth / smooth.std())
+    filters = patch_whitening(x, floor=0.0)
+    assert filters.shape == (12, 12)
+    answers = filters.double() @ torch.nn.functional.unfold(x, 2).transpose(0, 1).flatten(1)
+    covariance = answers @ answers.T / answers.shape[1]
+    torch.testing.assert_close(covariance, torch.eye(12, dtype=torch.float64), rtol=0, atol=1e-4)
+
+
+def test_filters_as_a_matrix_are_a_convolution_that_begins_as_the_identity():
+    conv = FilterConv(6, 10)
+    x = torch.randn(2, 6, 7, 7)
+    assert conv.weight.shape == (10, 54)
+    torch.testing.assert_close(conv(x)[:, :6], x)
+
+
+def test_fastnet_refuses_images_that_its_poolings_use_up():
+    with pytest.raises(ConfigError, match=r"'fastnet'.*8 × 8 pixels; it needs 9"):
+        ModelSpec.for_dataset("fastnet", load_dataset("digits"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -80,3 +82,17 @@ def test_evaluation_sees_every_image_once_and_unchanged():
     for rank, part in enumerate(parts):
         expected = torch.from_numpy(digits.images[rank::3]).permute(0, 3, 1, 2)
         assert torch.equal(torch.cat(part), expected)
+
+
+def test_alternating_flips_mirror_an_image_in_every_other_epoch():
+    images = np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1).repeat(10, axis=0)
+    split = replace(load_dataset("digits").train, images=images, labels=np.arange(10))
+    alternating = Train.model_validate(
+        {"steps": 10, "batch_size": 4, "augment": {"crop": "none", "flip": "alternating"}}
+    )
+    seen = {label: [] for label in range(10)}
+    for x, y in training_batches(split, np.arange(10), alternating, 0, CPU, Shard()):
+        for image, label in zip(x, y.tolist(), strict=True):
+            seen[label].append(int(image[0, 0, 0]) == 7)
+    assert all(mirrored[:4] in ([True, False] * 2, [False, True] * 2) for mirrored in seen.values())
+    assert 0 < sum(mirrored[0] for mirrored in seen.values()) < 10

@@ -40,20 +40,79 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not torch.equal(weights(first.model), weights(other.model))
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
-    digits, subset = load_dataset("digits"), np.arange(0, 1297, 3)
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [("resnet8", {}), ("fastnet-small", {"optimizer": "muon", "lr": 0.1, "warmup_steps": 0})],
+)
+def test_a_training_that_goes_on_from_a_checkpoint_ends_as_an_uninterrupted_one(model, changes):
+    digits, subset = larger_digits(), np.arange(0, 1297, 3)
+    recipe = Train.model_validate(
+        {"steps": 14, "batch_size": 64, "augment": PLAIN, "checkpoint_steps": 5, **changes}
+    )
+    job = Task.for_dataset(model, digits, recipe, 0)
     snapshots = {}
 
-    def report(point, snapshot):
-        state = snapshot()
-        state["model"] = {name: value.clone() for name, value in state["model"].items()}
-        snapshots[point.step] = torch_copy(state)
+    def save(state):
+        snapshots[state["step"]] = torch_copy(state)
 
-    whole = train_model(task(), digits, subset, report)
-    middle = sorted(snapshots)[len(snapshots) // 2]
-    rest = train_model(task(), digits, subset, resume=snapshots[middle])
+    whole = train_model(job, digits, subset, save=save)
+    assert sorted(snapshots) == [5, 10]
+    assert snapshots[10]["summed"] == 3  # an epoch ends after the seventh step, not the tenth
+    rest = train_model(job, digits, subset, resume=snapshots[10])
     assert torch.equal(weights(whole.model), weights(rest.model))
     assert whole.curve == rest.curve
+
+
+def larger_digits():
+    """Return digits of 16 × 16 pixels."""
+    digits = load_dataset("digits")
+    train, test = (
+        replace(split, images=split.images.repeat(2, axis=1).repeat(2, axis=2))
+        for split in (digits.train, digits.test)
+    )
+    return replace(digits, train=train, test=test)
+
+
+def test_the_fast_network_learns_with_muon():
+    digits = larger_digits()
+    recipe = Train.model_validate(
+        {
+            "steps": 40,
+            "batch_size": 128,
+            "optimizer": "muon",
+            "lr": 0.24,
+            "warmup_steps": 0,
+            "weight_decay": 2e-6 * 128,
+            "augment": {"crop": "none", "flip": False},
+        }
+    )
+    job = Task.for_dataset("fastnet-small", digits, recipe, 0)
+    first = job.spec.whitening
+    outcome = train_model(job, digits, np.arange(len(digits.train)))
+    assert outcome.test_accuracy > 0.95
+    frozen = outcome.model.network.whiten.weight
+    assert torch.equal(frozen[: len(first)].flatten(1), torch.tensor(first))
+
+
+def test_mirrored_test_takes_the_mean_of_both_logits():
+    digits = load_dataset("digits")
+    model = train_model(task(steps=10), digits, np.arange(640)).model.eval()
+    x = torch.from_numpy(digits.test.images).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        logits = (model(x) + model(x.flip(3))).argmax(1).numpy()
+    expected = float((logits == digits.test.labels).mean())
+    assert evaluate(model, digits.test, mirrored=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_every_precision_trains_float32_weights_and_leaves_torch_as_it_was(precision):
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision, torch.are_deterministic_algorithms_enabled()
+    exact = task(steps=20, precision=precision, deterministic=True)
+    outcome = train_model(exact, load_dataset("digits"), np.arange(1297))
+    assert all(p.dtype == torch.float32 for p in outcome.model.parameters())
+    assert outcome.test_accuracy > 0.5
+    assert before == (convolutions.fp32_precision, torch.are_deterministic_algorithms_enabled())
 
 
 def torch_copy(state):

@@ -15,8 +15,11 @@ def test_paper_schedule(step, expected):
 
 
 def test_paper_recipe_is_the_papers_table():
-    assert PAPER.model_dump(exclude={"augment", "evaluate_every", "checkpoint_steps"}) == {
+    beside = {"augment", "evaluate_every", "checkpoint_steps", "precision", "deterministic"}
+    assert PAPER.model_dump(exclude=beside) == {
         "recipe": "paper",
+        "optimizer": "sgd",
+        "test_mirrored": False,
         "steps": 100_000,
         "batch_size": 128,
         "lr": 0.1,

@@ -1,0 +1,222 @@
+"""Training, evaluation and embedding against bare torch loops over the same tensors; memory.
+
+ResNet-8 on random images of CIFAR-10's shape, in batches of 128, on one thread. Rivals take turns,
+and the median of their rounds counts.
+
+    .venv/bin/python -m benchmarks.training
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+import torch.nn.functional as F
+
+from benchmarks.record import print_table, write_results
+from rayred.cluster import Scaling, connect
+from rayred.config import Sweep, Train
+from rayred.data.dataset import Dataset, Split
+from rayred.execution import Execution
+from rayred.models import build_model
+from rayred.results import plan_trials
+from rayred.sweep import SweepInputs, run_sweep
+from rayred.training.embedding import embed_images
+from rayred.training.loop import Task, evaluate, train_model
+from rayred.training.ray_train import train_with_ray
+from rayred.training.recipe import RecipeOptimizer, learning_rate
+
+BATCH = 128
+STEPS = 60
+ROUNDS = 5
+TEST_IMAGES = 4_096
+CPU = torch.device("cpu")
+
+
+def random_images(train: int = 50_000, test: int = TEST_IMAGES) -> Dataset:
+    """Return random images of CIFAR-10's shape."""
+    rng = np.random.default_rng(0)
+    classes = tuple(str(label) for label in range(10))
+    splits = [
+        Split(
+            rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8),
+            np.arange(n, dtype=np.int64) % 10,
+            [str(row) for row in range(n)],
+            classes,
+        )
+        for n in (train, test)
+    ]
+    return Dataset("random", *splits)
+
+
+def make_task(dataset: Dataset, steps: int = STEPS) -> Task:
+    """Return the training that is measured."""
+    recipe = Train.model_validate({"recipe": "fast", "steps": steps, "batch_size": BATCH})
+    return Task.for_dataset("resnet8", dataset, recipe, 0)
+
+
+def bare_training(task: Task, dataset: Dataset) -> float:
+    """Train by the shortest loop there is, without augmentation; returns seconds."""
+    model = build_model(task.spec).train()
+    optimizer = RecipeOptimizer(task.recipe, model)
+    images = torch.from_numpy(dataset.train.images).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(dataset.train.labels)
+    started = time.perf_counter()
+    for step in range(task.recipe.steps):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        F.cross_entropy(model(images[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step(learning_rate(task.recipe, step))
+    return time.perf_counter() - started
+
+
+@torch.inference_mode()
+def bare_passes(task: Task, split: Split) -> float:
+    """Pass all images of a split through the network; returns seconds."""
+    model = build_model(task.spec).eval()
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2)
+    started = time.perf_counter()
+    for first in range(0, len(images), 256):
+        model(images[first : first + 256])
+    return time.perf_counter() - started
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return the seconds that it takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def against(ours: Callable[[], float], bare: Callable[[], float]) -> tuple[float, float]:
+    """Return the median seconds of both, which take turns, after one round to warm up."""
+    rounds = [(ours(), bare()) for _ in range(ROUNDS + 1)][1:]
+    return median(a for a, _ in rounds), median(b for _, b in rounds)
+
+
+def single_process() -> list[list[str]]:
+    """Measure training, evaluation and embedding in this process."""
+    torch.set_num_threads(1)
+    dataset = random_images(train=STEPS * BATCH)
+    task, test = make_task(dataset), dataset.test
+    everything = np.arange(len(dataset.train))
+    model = build_model(task.spec)
+    work = {
+        "training": (
+            STEPS * BATCH,
+            lambda: train_model(task, dataset, everything).train_seconds,
+            lambda: bare_training(task, dataset),
+        ),
+        "evaluation": (
+            TEST_IMAGES,
+            lambda: timed(lambda: evaluate(model, test)),
+            lambda: bare_passes(task, test),
+        ),
+        "embedding": (
+            TEST_IMAGES,
+            lambda: timed(lambda: embed_images(model, test, CPU)),
+            lambda: bare_passes(task, test),
+        ),
+    }
+    rows = []
+    for name, (images, ours, bare) in work.items():
+        a, b = against(ours, bare)
+        rows.append([name, f"{images / a:,.0f}", f"{images / b:,.0f}", f"{b / a:.2f}"])
+    return rows
+
+
+def two_workers() -> list[str]:
+    """Measure two workers of one thread against one, at the same global batch."""
+    dataset = random_images(train=STEPS * BATCH)
+    task = make_task(dataset, 3 * STEPS)
+    with tempfile.TemporaryDirectory() as folder, connect("local"):
+        refs = ray.put(dataset), ray.put(np.arange(len(dataset.train)))
+        seconds = {
+            workers: median(
+                train_with_ray(
+                    task, *refs, Scaling(workers=workers), folder, f"{workers}-{turn}"
+                ).train_seconds
+                for turn in range(3)
+            )
+            for workers in (1, 2)
+        }
+    images = 3 * STEPS * BATCH
+    rates = [f"{images / seconds[workers]:,.0f}" for workers in (2, 1)]
+    return ["two workers, against one", *rates, f"{seconds[1] / seconds[2]:.2f}"]
+
+
+def memory_of_trials(trials: int = 4) -> dict[str, float]:
+    """Return the memory that each of some trials at a time has for itself, and shares."""
+    dataset = random_images()
+    private: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init(num_cpus=trials, include_dashboard=False, log_to_driver=False)
+        sweep = Sweep(fractions=[1.0], selectors=["random"], trials=trials)
+        one = Scaling()
+        execution = Execution(one, one, one, one, trials, 1, folder)
+        subsets = {"full-1.0": np.arange(len(dataset.train))}
+        inputs = SweepInputs(make_task(dataset), ray.put(dataset), "random", subsets)
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.2):
+                for pid, title in processes():
+                    if "_run_trial" in title or "ImplicitFunc" in title:
+                        private[pid] = max(private.get(pid, 0), private_megabytes(pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        run_sweep(plan_trials(sweep, 0), inputs, execution, Path(folder) / "t", lambda _: None)
+        ended.set()
+        watcher.join()
+        ray.shutdown()
+    assert len(private) == trials, private
+    images = np.asarray(dataset.train.images).nbytes / 2**20
+    return {"trials": trials, "images_mb": images, "private_mb_a_trial": max(private.values())}
+
+
+def processes() -> list[tuple[int, str]]:
+    """Return all processes and their titles."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.append((int(entry.name), (entry / "cmdline").read_text()))
+            except OSError:
+                continue
+    return found
+
+
+def private_megabytes(pid: int) -> float:
+    """Return the memory that a process shares with no other; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+def main() -> None:
+    """Measure all, print a table and write JSON."""
+    rows = single_process()
+    rows.append(two_workers())
+    memory = memory_of_trials()
+    print_table(["work", "images/s", "rival's", "ratio"], rows)
+    print(
+        f"{memory['trials']} trials at a time on {memory['images_mb']:.0f} MB of images:"
+        f" {memory['private_mb_a_trial']:.0f} MB a trial of its own"
+    )
+    path = write_results("training", {"cores": os.cpu_count(), "rows": rows, "memory": memory})
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

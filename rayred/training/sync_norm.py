@@ -1,0 +1,87 @@
+"""Batch norm over the batches of all workers: W workers train as one does with the same batch.
+
+Legend: B images a worker, C channels, H × W pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IMAGES = (0, 2, 3)
+
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """What `torch.nn.SyncBatchNorm` does, which has no CPU version. Workers' batches are equal."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise by the statistics of all workers' images; in evaluation by the running ones."""
+        if not self.training:
+            return super().forward(x_BCHW)
+        y_BCHW: Tensor
+        y_BCHW, mean_C, variance_C = _NormaliseTogether.apply(
+            x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps
+        )
+        count = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            self.running_mean.lerp_(mean_C, self.momentum or 0.0)
+            self.running_var.lerp_(variance_C * (count / (count - 1)), self.momentum or 0.0)
+        return y_BCHW.to(x_BCHW.dtype)
+
+
+class _NormaliseTogether(torch.autograd.Function):
+    """Source: Ioffe and Szegedy, Batch Normalization (arXiv 1502.03167), section 3."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        own = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0))
+        everyones = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(everyones, own)
+        means_WC, variances_WC = torch.stack(everyones, dim=1)
+        mean_C = means_WC.mean(0)
+        variance_C = (variances_WC + (means_WC - mean_C).square()).mean(0)
+        y_BCHW = F.batch_norm(x_BCHW, mean_C, variance_C, weight_C, bias_C, eps=eps)
+        ctx.save_for_backward(x_BCHW, weight_C, mean_C, (variance_C + eps).rsqrt())
+        ctx.mark_non_differentiable(mean_C, variance_C)
+        return y_BCHW, mean_C, variance_C
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        dy_BCHW = gradients[0]
+        x_BCHW, weight_C, mean_C, scale_C = ctx.saved_tensors
+        dy_C = dy_BCHW.sum(IMAGES)
+        dy_x_C = (dy_BCHW * x_BCHW).sum(IMAGES) - dy_C * mean_C
+        both = torch.stack([dy_C, dy_x_C])
+        torch.distributed.all_reduce(both)
+        images = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
+        mean_dy_C, mean_dy_x_C = both / images
+        # dx = (dy − mean dy − (x − mean) · scale² · mean of dy (x − mean)) · scale · weight
+        of_dy_C = scale_C * weight_C
+        of_x_C = -of_dy_C * scale_C.square() * mean_dy_x_C
+        rest_C = -of_dy_C * mean_dy_C - of_x_C * mean_C
+        dy_C11, x_C11, rest_C11 = (v[:, None, None] for v in (of_dy_C, of_x_C, rest_C))
+        dx_BCHW = torch.addcmul(rest_C11, x_BCHW, x_C11).addcmul_(dy_BCHW, dy_C11)
+        return dx_BCHW, dy_x_C * scale_C, dy_C, None
+
+
+def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return the model with every batch norm replaced by one over all workers."""
+    if device.type == "cuda":
+        synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return synced
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                norm = SyncedBatchNorm2d(child.num_features, child.eps, child.momentum or 0.0)
+                norm.weight, norm.bias = child.weight, child.bias
+                norm.running_mean, norm.running_var = child.running_mean, child.running_var
+                setattr(parent, name, norm)
+    return model
