@@ -99,23 +99,6 @@ def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(
     assert results[2].test_accuracy is None
 
 
-def test_a_trial_whose_process_dies_is_tried_again(inputs, tmp_path, monkeypatch):
-    original = sweep._run_trial
-    marker = tmp_path / "died"
-
-    def dies_once(config, shared):
-        if config["trial"]["selector"] == "full" and not marker.exists():
-            marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        original(config, shared)
-
-    monkeypatch.setattr(sweep, "_run_trial", dies_once)
-    plan = plan_trials(STUDY, 0)
-    results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
-    assert marker.exists()
-    assert all(result.status == "finished" for result in results)
-
-
 def test_a_trial_goes_on_from_its_checkpoint_when_its_process_dies(inputs, tmp_path, monkeypatch):
     original = sweep._run_trial
     saved = tmp_path / "saved"

@@ -48,8 +48,8 @@ SMALL = 64
 """Groups of up to so many clusters are merged from all their pairs at once."""
 FARTHEST = 4.0
 """More than the cosine distance of any two rows."""
-PROGRESS_ROWS = 5_000
-"""Rows after which to tell of progress, about."""
+STRIP_BLOCKS = 8
+"""Blocks of rows after which to tell of progress, about."""
 CPU_BLOCK = (512, 2048)
 CUDA_BLOCK = (16384, 32768)
 SMALLEST_BLOCK = 256
@@ -295,7 +295,7 @@ class _Forest:
             return [self.settings.find(left, right, limit, self.block)]
         pairs: list[tuple[Tensor, Tensor]] = []
         n = len(left)
-        strips = even_strips(n, n // PROGRESS_ROWS + 1)
+        strips = even_strips(n, n // (STRIP_BLOCKS * self.block[0]) + 1)
         for number, strip in enumerate(strips, start=1):
             pairs += near_pairs(left, right, limit, self.block, strip)
             if self.settings.progress is not None:
