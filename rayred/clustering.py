@@ -133,9 +133,10 @@ class ClassActors:
         return torch.from_numpy(i), torch.from_numpy(j)
 
     def _map(self, method: str, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
-        yield from ActorPool(self._actors).map_unordered(
-            lambda actor, task: getattr(actor, method).remote(*task), tasks
-        )
+        if tasks:  # without any, no actor has to start
+            yield from ActorPool(self._actors).map_unordered(
+                lambda actor, task: getattr(actor, method).remote(*task), tasks
+            )
 
     @cached_property
     def _actors(self) -> list[ray.actor.ActorHandle]:

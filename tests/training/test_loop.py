@@ -12,14 +12,6 @@ from rayred.training.loop import Task, evaluate, load_model, train_model
 PLAIN = {"crop": "pad", "pad": 1, "flip": False}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def task(seed: int = 0, **changes: object) -> Task:
     settings = {"steps": 40, "batch_size": 64, "augment": PLAIN, **changes}
     recipe = Train.model_validate(settings)

@@ -27,14 +27,6 @@ def task(**changes: object) -> Task:
     return Task.for_dataset("resnet8", load_dataset("digits"), Train.model_validate(plain), 0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_two_workers_train_as_one_and_what_they_made_can_be_read_back(tmp_path):
     digits = load_dataset("digits")
     augmented = task(augment={"crop": "pad", "pad": 1, "flip": True})
