@@ -165,20 +165,20 @@ def imagenet_file(folder: str) -> str:
     return path
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw time against n on uniform data, for every rival as far as it goes."""
+def plot(path: Path) -> None:
+    """Draw time against n on uniform data, for every rival as far as it goes, from the results."""
     from matplotlib.figure import Figure
 
+    files = [RESULTS / f"{name}.json" for name in ("linkage", "linkage_large")]
+    rows = [row for file in files if file.exists() for row in json.loads(file.read_text())["rows"]]
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for name in ("scikit-learn", "fastcluster", "rayred", "product"):
-        line = [
-            r for r in rows if r["work"] == name and r["keep"] == [0.9] and r["kind"] == "uniform"
-        ]
-        line.sort(key=lambda r: int(r["n"]))
+        uniform = (r for r in rows if r["kind"] == "uniform" and r["keep"] == [0.9])
+        seconds = {r["n"]: r["seconds"] for r in uniform if r["work"] == name}
         label = "bare half product" if name == "product" else name
         style = {"rayred": "o-", "product": "k:"}.get(name, "s--")
-        axes.plot([r["n"] for r in line], [r["seconds"] for r in line], style, label=label)
+        axes.plot(sorted(seconds), [seconds[n] for n in sorted(seconds)], style, label=label)
     axes.set(xscale="log", yscale="log", xlabel="rows n (d = 64)", ylabel="seconds")
     axes.set_title("Complete linkage, cosine, keep 0.9, uniform data, two cores", fontsize=10)
     axes.grid(alpha=0.25)
@@ -203,8 +203,7 @@ def main() -> None:
     print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
     path = write_results("linkage_large" if given.large else "linkage", {"rows": rows})
     print(f"written to {path}")
-    if not given.large:
-        plot(rows, RESULTS.parent / "images" / "linkage-time.png")
+    plot(RESULTS.parent / "images" / "linkage-time.png")
 
 
 def measure_all() -> list[dict[str, Any]]:
