@@ -40,7 +40,7 @@ takes 5 to 19. Where classes have collapsed it takes far more, which the first s
 """
 PAIRS_A_STAGE = 2**23
 """Pairs of clusters that a stage looks for in a group, about: bounds its memory."""
-SAMPLED_ROWS = 128
+SAMPLED_ROWS = 64
 """Rows whose distances to all others tell which t gives a number of near rows."""
 SAMPLED_PAIRS = 2**24
 """Distances looked at for that, at most."""
@@ -225,9 +225,7 @@ class _Forest:
         before = self.needed.tolist()
         stages = [self._near_clusters(group) for group in groups]
         low, high, distance, i, j = (torch.cat(parts) for parts in zip(*stages, strict=True))
-        # By (d, i, j): two stable sorts, the last one deciding.
-        by_rows = torch.argsort(i * len(self.unit) + j)
-        order = by_rows[torch.argsort(distance[by_rows], stable=True)]
+        order = _ascending(distance, i * len(self.unit) + j)
         rank = torch.arange(len(order), device=order.device)
         merged = merge_rounds(Edges(low[order], high[order], rank), self.group, self.needed)
         self._record(merged, distance[order[merged.rank]])
@@ -334,6 +332,22 @@ class _Forest:
                 return found
             degree *= 2
         return FARTHEST
+
+
+def _ascending(distance: Tensor, key: Tensor) -> Tensor:
+    """Return the order of pairs by (distance, key)."""
+    distance, order = distance.sort()
+    equal = distance[1:] == distance[:-1]
+    tied = torch.zeros_like(order, dtype=torch.bool)
+    tied[1:] = equal
+    tied[:-1] |= equal
+    places = tied.nonzero().squeeze(1)
+    if len(places):
+        # Two stable sorts, the last one deciding.
+        by_key = key[order[places]].argsort()
+        by_both = by_key[distance[places][by_key].argsort(stable=True)]
+        order[places] = order[places][by_both]
+    return order
 
 
 def _assemble(n_rows: int, merges: NDArray[np.int64], heights: NDArray[np.float64]) -> Tree:

@@ -71,7 +71,7 @@ def merge_rounds(edges: Edges, group_R: Tensor, needed_G: Tensor) -> Edges:
         joined = _use_up(edges[:size], scratch)
         merged.append(joined)
         left -= torch.bincount(group_R[joined.low], minlength=len(left))
-        edges = edges[left[group_R[edges.low]] > 0]
+        edges = edges[(left[group_R[edges.low]] > 0).nonzero().squeeze(1)]
         edges = _contract(edges, joined, scratch)
         edges = edges[torch.argsort(edges.rank)]
         size *= 2
@@ -88,7 +88,7 @@ def _use_up(edges: Edges, scratch: _Scratch) -> Edges:
         mutual = (nearest[edges.low] == edges.rank) & (nearest[edges.high] == edges.rank)
         nearest[edges.low] = UNSEEN
         nearest[edges.high] = UNSEEN
-        joined = edges[mutual]
+        joined = edges[mutual.nonzero().squeeze(1)]
         merged.append(joined)
         edges = _contract(edges, joined, scratch)
     together = _concatenate(merged)
@@ -127,20 +127,20 @@ def _contract(edges: Edges, joined: Edges, scratch: _Scratch) -> Edges:
     parts[name[rows]] = torch.bincount(name[rows], minlength=len(name))[name[rows]]
     a, b = name[edges.low], name[edges.high]
     touched = (parts[a] > 1) | (parts[b] > 1)
-    rest = edges[~touched]
-    a, b, rank = a[touched], b[touched], edges.rank[touched]
-    between = a != b
-    a, b, rank = a[between], b[between], rank[between]
+    rest = edges[(~touched).nonzero().squeeze(1)]
+    kept = (touched & (a != b)).nonzero().squeeze(1)
+    a, b, rank = a[kept], b[kept], edges.rank[kept]
     low, high = torch.minimum(a, b), torch.maximum(a, b)
     by_key = torch.argsort(low * len(name) + high)
     low, high, rank = low[by_key], high[by_key], rank[by_key]
     opens = torch.ones_like(rank, dtype=torch.bool)
     opens[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     run = torch.cumsum(opens, 0) - 1
-    low, high = low[opens], high[opens]
+    first = opens.nonzero().squeeze(1)
+    low, high = low[first], high[first]
     count = torch.bincount(run, minlength=len(low))
     rank = rank.new_zeros(len(low)).scatter_reduce_(0, run, rank, "amax")
-    whole = count == parts[low] * parts[high]
+    whole = (count == parts[low] * parts[high]).nonzero().squeeze(1)
     name[rows] = rows
     parts[rows] = 1
     return _concatenate([rest, Edges(low[whole], high[whole], rank[whole])])
