@@ -160,7 +160,7 @@ def memory_of_trials(trials: int = 4) -> dict[str, float]:
         ray.init(num_cpus=trials, include_dashboard=False, log_to_driver=False)
         sweep = Sweep(fractions=[1.0], selectors=["random"], trials=trials)
         one = Scaling()
-        execution = Execution(one, one, one, one, trials, 1, folder)
+        execution = Execution(one, one, one, one, trials, 1, 1, folder)
         subsets = {"full-1.0": np.arange(len(dataset.train))}
         inputs = SweepInputs(make_task(dataset), ray.put(dataset), "random", subsets)
         ended = threading.Event()
@@ -168,7 +168,7 @@ def memory_of_trials(trials: int = 4) -> dict[str, float]:
         def watch() -> None:
             while not ended.wait(0.2):
                 for pid, title in processes():
-                    if "_run_trial" in title or "ImplicitFunc" in title:
+                    if "_run_pack" in title or "ImplicitFunc" in title:
                         private[pid] = max(private.get(pid, 0), private_megabytes(pid))
 
         watcher = threading.Thread(target=watch)

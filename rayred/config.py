@@ -242,7 +242,9 @@ class Resources(Settings):
     concurrent_trials: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
     """Trials at a time. auto: as many as the GPUs take, or one a core where there is no GPU."""
     trials_per_gpu: Annotated[Int, Field(ge=1)] = 1
-    """Trials of one worker that share a GPU at a time."""
+    """Processes that share a GPU at a time, each with trials of one worker."""
+    trials_per_pack: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = 1
+    """Trials of one subset size that a process trains as one batched network. auto: what fits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs if the cluster has any."""
 

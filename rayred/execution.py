@@ -26,7 +26,9 @@ class Execution:
     concurrent_trials: int
     """Trials at a time."""
     trials_per_gpu: int
-    """Trials of one worker that share a GPU."""
+    """Processes with trials of one worker that share a GPU."""
+    trials_per_pack: int | None
+    """Trials that are trained as one batched network; none: as many as a GPU's memory takes."""
     storage: str
     """Folder or URL that all nodes share: where checkpoints lie."""
 
@@ -54,6 +56,9 @@ class Execution:
         concurrent = fitting
         if isinstance(wanted.concurrent_trials, int):
             concurrent = min(wanted.concurrent_trials, fitting)
+        pack = None if wanted.trials_per_pack == "auto" else wanted.trials_per_pack
+        if wanted.workers > 1 or (pack is None and not gpu):
+            pack = 1
         passes = slots if gpu else cluster.nodes
         return cls(
             reference=Scaling(wanted.workers, gpu, cluster.threads(wanted.workers, gpu)),
@@ -64,6 +69,7 @@ class Execution:
             ),
             concurrent_trials=concurrent,
             trials_per_gpu=sharing,
+            trials_per_pack=pack,
             storage=_storage(experiment.storage, cluster, folder),
         )
 

@@ -1,7 +1,8 @@
 """The sweep: fraction × selector × trial with Ray Tune.
 
-A trial that needs one worker trains inside a reused Tune actor; one that needs several launches
-Ray Train from within the trial. Images reach the actors through Ray's object store, once a node.
+A Tune trial is a pack: one or several trials of the study that are trained as one batched network.
+A pack that needs one worker trains inside a reused Tune actor; one that needs several launches Ray
+Train from within. Images reach the actors through Ray's object store, once a node.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ from rayred.progress import progress_bar
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
 from rayred.training.checkpoints import Checkpoints
-from rayred.training.loop import Task, Worker, train_model
+from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
+from rayred.training.trained import Trained
 
 logger = logging.getLogger(__name__)
 
+PACKED_MEMORY = 0.8
+"""Share of a GPU's memory that a pack may fill."""
 TRIAL_VERSION = 1
 """Raised whenever the code changes what a training makes of the same inputs."""
 
@@ -139,21 +143,26 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         self.results = results
         self.lost: dict[str, str] = {}
         self.bar = bar
-        self.running: set[str] = set()
+        self.running: dict[str, int] = {}
+        """Trials of the study in every Tune trial that runs."""
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         del iteration, trials, info
-        self.running.add(trial.trial_id)
+        self.running[trial.trial_id] = len(trial.config["pack"])
         self._show()
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         del iteration, trials, info
-        stored = trial.last_result["result"]
-        result = TrialResult(Trial(**trial.config["trial"]), **stored)
+        for member, stored in zip(trial.config["pack"], trial.last_result["results"], strict=True):
+            self._keep(TrialResult(Trial(**member), **stored))
+        del self.running[trial.trial_id]
+        self._show()
+
+    def _keep(self, result: TrialResult) -> None:
         save_trial(self.folder, self.keys[result.trial.name], result)
         self.results[result.trial.name] = result
         self.on_result(result)
@@ -167,25 +176,23 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
             if result.test_accuracy is None
             else f"accuracy {100 * result.test_accuracy:.2f} %, {result.train_seconds:.1f} s",
         )
-        self.running.discard(trial.trial_id)
         self.bar.update()
-        self._show()
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         del iteration, trials, info
-        name = Trial(**trial.config["trial"]).name
         error = trial.get_pickled_error()
-        self.lost[name] = str(error).strip().splitlines()[-1] if error else "no reason given"
-        self.running.discard(trial.trial_id)
+        reason = str(error).strip().splitlines()[-1] if error else "no reason given"
+        self.lost |= {Trial(**member).name: reason for member in trial.config["pack"]}
+        self.running.pop(trial.trial_id, None)
         self._show()
 
     def _show(self) -> None:
         reached = [r.test_accuracy for r in self.results.values() if r.test_accuracy is not None]
         failed = len(self.results) - len(reached) + len(self.lost)
         best = f", best {100 * max(reached):.2f} %" if reached else ""
-        self.bar.set_postfix_str(f"{len(self.running)} running, {failed} failed{best}")
+        self.bar.set_postfix_str(f"{sum(self.running.values())} running, {failed} failed{best}")
 
 
 def _tune(
@@ -195,7 +202,7 @@ def _tune(
     needed = {trial.subset for trial in missing}
     subset_refs = {name: ray.put(inputs.subsets[name]) for name in needed}
     trainable = tune.with_parameters(
-        _run_trial, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
+        _run_pack, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
     )
     share = 1 / execution.trials_per_gpu
     resources: dict[str, float] = {"CPU": scaling.threads, "GPU": share if scaling.gpu else 0}
@@ -203,10 +210,18 @@ def _tune(
         # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
         # head node, which is the last one to be lost.
         resources = {"node:__internal_head__": 0.001}
+    size = execution.trials_per_pack
+    if size is None:
+        fitting = ray.remote(_fitting_pack).options(num_cpus=scaling.threads, num_gpus=share)
+        size = ray.get(fitting.remote(inputs.task, inputs.dataset_ref, share))
+        logger.info("sweep: up to %d trials fit into a pack", size)
     tune.Tuner(
         tune.with_resources(trainable, resources),
         param_space=tune.grid_search(
-            [{"trial": asdict(trial), "key": recorder.keys[trial.name]} for trial in missing]
+            [
+                {"pack": [asdict(trial) for trial in pack], "key": recorder.keys[pack[0].name]}
+                for pack in make_packs(missing, size)
+            ]
         ),
         tune_config=tune.TuneConfig(
             max_concurrent_trials=execution.concurrent_trials, reuse_actors=scaling.workers == 1
@@ -221,51 +236,94 @@ def _tune(
     ).fit()
 
 
-def _run_trial(config: dict[str, Any], shared: tuple[Any, ...]) -> None:
-    """Train, and report the result; a training that fails by itself is a result as well."""
-    trial = Trial(**config["trial"])
+def make_packs(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
+    """Put trials of the same selector and fraction together, up to `size`, in order of the first.
+
+    Sizes of the packs of one cell differ by one at most.
+    """
+    cells: dict[tuple[str, float], list[Trial]] = {}
+    for trial in trials:
+        cells.setdefault((trial.selector, trial.fraction), []).append(trial)
+    packs = [
+        [cell[i] for i in part]
+        for cell in cells.values()
+        for part in np.array_split(np.arange(len(cell)), -(-len(cell) // size))
+    ]
+    return sorted(packs, key=lambda pack: trials.index(pack[0]))
+
+
+def _fitting_pack(task: Task, dataset: Dataset, share: float) -> int:
+    """Return how many trainings fit into the free memory of a process's share of this GPU."""
+    one_step = task.recipe.model_copy(update={"steps": 1, "warmup_steps": 0})
+    probe = Task(task.spec, one_step, task.seed)
+    rows = np.arange(len(dataset.train))
+    device = torch.device("cuda")
+    resident = getattr(dataset.train.images, "nbytes", 0)
+    free, total = torch.cuda.mem_get_info()
+    train_model(probe, dataset, rows, worker=Worker(device))
+    each = torch.cuda.max_memory_allocated() - resident
+    return max(1, int((PACKED_MEMORY * min(free, share * total) - resident) / each))
+
+
+def _run_pack(config: dict[str, Any], shared: tuple[Any, ...]) -> None:
+    """Train, and report the results; a training that fails by itself is a result as well."""
+    pack = [Trial(**member) for member in config["pack"]]
     task, dataset_ref, subset_refs, execution = shared
-    task = Task(task.spec, task.recipe, trial.seed)
-    indices_ref = subset_refs[trial.subset]
+    tasks = [Task(task.spec, task.recipe, trial.seed) for trial in pack]
+    indices_refs = [subset_refs[trial.subset] for trial in pack]
+    run_name = f"trial-{pack[0].name}-{len(pack)}-{config['key']}"
+    outcomes: Sequence[Outcome | Trained | RayredError]
     try:
-        run_name = f"trial-{trial.name}-{config['key']}"
-        result = _train(run_name, task, dataset_ref, indices_ref, execution)
+        if execution.trials.workers > 1:
+            outcomes = [
+                train_with_ray(
+                    tasks[0],
+                    dataset_ref,
+                    indices_refs[0],
+                    execution.trials,
+                    execution.storage,
+                    run_name,
+                )
+            ]
+        else:
+            outcomes = _train_here(tasks, dataset_ref, indices_refs, execution, run_name)
     except (TrainingError, DataError) as error:
-        result = {"status": "failed", "reason": str(error)}
-    tune.report({"result": {"n_train": len(ray.get(indices_ref)), **result}})
+        outcomes = [error] * len(pack)
+    sizes = [len(rows) for rows in ray.get(indices_refs)]
+    tune.report(
+        {
+            "results": [
+                {"n_train": n, **_as_result(outcome)}
+                for n, outcome in zip(sizes, outcomes, strict=True)
+            ]
+        }
+    )
 
 
-def _train(
-    run_name: str,
-    task: Task,
+def _train_here(
+    tasks: Sequence[Task],
     dataset_ref: ray.ObjectRef[Dataset],
-    indices_ref: ray.ObjectRef[NDArray[np.int64]],
+    indices_refs: Sequence[ray.ObjectRef[NDArray[np.int64]]],
     execution: Execution,
-) -> dict[str, Any]:
-    scaling = execution.trials
-    if scaling.workers > 1:
-        trained = train_with_ray(
-            task, dataset_ref, indices_ref, scaling, execution.storage, run_name
-        )
-        accuracy, seconds, curve = trained.test_accuracy, trained.train_seconds, trained.curve
-    else:
-        torch.set_num_threads(scaling.threads)
-        dataset, indices = ray.get([dataset_ref, indices_ref])
-        worker = Worker(torch.device("cuda" if scaling.gpu else "cpu"))
-        checkpoints = Checkpoints(execution.storage, run_name)
-        outcome = train_model(
-            task,
-            dataset,
-            indices,
-            save=checkpoints.save,
-            worker=worker,
-            resume=checkpoints.load(),
-        )
-        checkpoints.remove()
-        accuracy, seconds, curve = outcome.test_accuracy, outcome.train_seconds, outcome.curve
+    run_name: str,
+) -> list[Outcome | TrainingError]:
+    torch.set_num_threads(execution.trials.threads)
+    dataset, *indices = ray.get([dataset_ref, *indices_refs])
+    worker = Worker(torch.device("cuda" if execution.trials.gpu else "cpu"))
+    checkpoints = Checkpoints(execution.storage, run_name)
+    outcomes = train_pack(
+        tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=checkpoints.load()
+    )
+    checkpoints.remove()
+    return outcomes
+
+
+def _as_result(outcome: Outcome | Trained | RayredError) -> dict[str, Any]:
+    if isinstance(outcome, RayredError):
+        return {"status": "failed", "reason": str(outcome)}
     return {
         "status": "finished",
-        "test_accuracy": accuracy,
-        "train_seconds": seconds,
-        "curve": tuple(asdict(point) for point in curve),
+        "test_accuracy": outcome.test_accuracy,
+        "train_seconds": outcome.train_seconds,
+        "curve": tuple(asdict(point) for point in outcome.curve),
     }

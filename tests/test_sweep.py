@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import ray
+import torch
 
 from rayred import sweep
 from rayred.cli import main
@@ -18,7 +19,7 @@ from rayred.data import load_dataset
 from rayred.errors import RayredError
 from rayred.execution import Execution
 from rayred.results import TrialResult, load_trials, plan_trials
-from rayred.sweep import SweepInputs, run_sweep
+from rayred.sweep import SweepInputs, make_packs, run_sweep
 from rayred.training.checkpoints import Checkpoints
 from rayred.training.loop import Task
 
@@ -34,9 +35,9 @@ def inputs(cluster: Cluster) -> SweepInputs:  # noqa: ARG001 - needed for its Ra
     return SweepInputs(task, ray.put(digits), digits.digest, subsets)
 
 
-def execution(tmp_path: Path, workers: int = 1) -> Execution:
+def execution(tmp_path: Path, workers: int = 1, pack: int = 1) -> Execution:
     one = Scaling(workers=workers)
-    return Execution(one, one, one, one, 2 // workers, 1, str(tmp_path / "ray"))
+    return Execution(one, one, one, one, 2 // workers, 1, pack, str(tmp_path / "ray"))
 
 
 def test_plan_has_the_full_set_once_a_repetition_and_pairs_by_seed():
@@ -79,19 +80,44 @@ def test_same_seed_gives_the_same_accuracies(inputs, tmp_path):
     assert [r.curve for r in runs[0]] == [r.curve for r in runs[1]]
 
 
+def test_packs_take_trials_of_one_cell_and_one_of_every_cell_first():
+    plan = plan_trials(Sweep(fractions=[1.0, 0.5], selectors=["random"], trials=5), 0)
+    packs = make_packs(plan, 2)
+    assert [[trial.name for trial in pack] for pack in packs] == [
+        ["full-1.0-0", "full-1.0-1"],
+        ["random-0.5-0", "random-0.5-1"],
+        ["full-1.0-2", "full-1.0-3"],
+        ["random-0.5-2", "random-0.5-3"],
+        ["full-1.0-4"],
+        ["random-0.5-4"],
+    ]
+    assert make_packs(plan, 1) == [[trial] for trial in plan]
+
+
+def test_packed_trials_have_the_results_of_single_ones(inputs, tmp_path):
+    plan = plan_trials(STUDY, 0)
+    single = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "a", lambda _: None)
+    packed = run_sweep(plan, inputs, execution(tmp_path, pack=2), tmp_path / "b", lambda _: None)
+    for one, other in zip(single, packed, strict=True):
+        assert (one.trial, one.n_train, one.status) == (other.trial, other.n_train, other.status)
+        losses = [point["train_loss"] for point in one.curve]
+        assert [point["train_loss"] for point in other.curve] == pytest.approx(losses, rel=1e-3)
+        assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=0.05)
+
+
 def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(
     inputs, tmp_path, monkeypatch
 ):
-    original = sweep._run_trial
+    original = sweep._run_pack
 
     def poisoned(config, shared):
-        if config["trial"]["selector"] == "full" and config["trial"]["trial"] == 1:
+        if config["pack"][0]["selector"] == "full" and config["pack"][0]["trial"] == 1:
             task, *rest = shared
             recipe = task.recipe.model_copy(update={"lr": 1e30, "warmup_steps": 0})
             shared = (Task(task.spec, recipe, task.seed), *rest)
         original(config, shared)
 
-    monkeypatch.setattr(sweep, "_run_trial", poisoned)
+    monkeypatch.setattr(sweep, "_run_pack", poisoned)
     plan = plan_trials(STUDY, 0)
     results = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
     assert [result.status for result in results] == ["finished", "finished", "failed", "finished"]
@@ -100,7 +126,7 @@ def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(
 
 
 def test_a_trial_goes_on_from_its_checkpoint_when_its_process_dies(inputs, tmp_path, monkeypatch):
-    original = sweep._run_trial
+    original = sweep._run_pack
     saved = tmp_path / "saved"
 
     def dies_at_a_checkpoint(config, shared):
@@ -121,7 +147,7 @@ def test_a_trial_goes_on_from_its_checkpoint_when_its_process_dies(inputs, tmp_p
     inputs = replace(inputs, task=Task(spec, recipe, seed))
     plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
     (whole,) = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "a", lambda _: None)
-    monkeypatch.setattr(sweep, "_run_trial", dies_at_a_checkpoint)
+    monkeypatch.setattr(sweep, "_run_pack", dies_at_a_checkpoint)
     (rest,) = run_sweep(plan, inputs, execution(tmp_path), tmp_path / "b", lambda _: None)
     assert saved.read_text() == "3 6 "
     assert rest.curve == whole.curve
@@ -138,7 +164,7 @@ def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run
 
     plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "_run_trial", always_dies)
+        patch.setattr(sweep, "_run_pack", always_dies)
         patch.setattr(sweep, "MAX_FAILURES", 1)
         with pytest.raises(RayredError, match=r"1 of 1 trials failed 2 times.*full-1\.0-0"):
             run_sweep(plan, inputs, execution(tmp_path), tmp_path / "trials", lambda _: None)
@@ -156,14 +182,14 @@ def test_a_trial_of_two_workers_runs_under_ray_train(inputs, tmp_path):
 
 @pytest.mark.usefixtures("cluster")
 def test_a_study_with_a_diverging_trial_ends_with_exit_code_1(run_folder, monkeypatch, capsys):
-    original = sweep._run_trial
+    original = sweep._run_pack
 
     def poisoned(config, shared):
         task, *rest = shared
         recipe = task.recipe.model_copy(update={"lr": 1e30, "warmup_steps": 0})
         original(config, (Task(task.spec, recipe, task.seed), *rest))
 
-    monkeypatch.setattr(sweep, "_run_trial", poisoned)
+    monkeypatch.setattr(sweep, "_run_pack", poisoned)
     (run_folder / "trials" / "semantic-0.5-1.json").unlink()
     code = main(["run", str(run_folder / "config.yaml"), "--out", str(run_folder)])
     printed = capsys.readouterr()
@@ -172,3 +198,10 @@ def test_a_study_with_a_diverging_trial_ends_with_exit_code_1(run_folder, monkey
     assert "1 (1 failed)" in printed.out
     table = pd.read_parquet(run_folder / "results.parquet")
     assert table["status"].value_counts().to_dict() == {"finished": 5, "failed": 1}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_pack_is_as_large_as_the_gpu_takes():
+    digits = load_dataset("digits")
+    task = Task.for_dataset("resnet8", digits, Train.model_validate({}), 0)
+    assert 100 < sweep._fitting_pack(task, digits, 1.0) < 100_000

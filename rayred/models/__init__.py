@@ -90,17 +90,18 @@ class Classifier(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def normalise(self, x: Tensor) -> Tensor:
+        """Return what the network sees of raw pixels, (B, C, H, W)."""
         normalised = _normalised(x, self.mean, self.deviation)
         return normalised.contiguous(memory_format=torch.channels_last)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the pooled embedding of raw pixels, (B, D)."""
-        return cast(_Network, self.network).embed(self._normalise(x))
+        return cast(_Network, self.network).embed(self.normalise(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of raw pixels, (B, classes)."""
-        logits: Tensor = self.network(self._normalise(x))
+        logits: Tensor = self.network(self.normalise(x))
         return logits
 
 

@@ -32,8 +32,7 @@ class FilterConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels_in, H, W) to (B, channels_out, H, W)."""
-        filters = self.weight.view(-1, self.in_channels, 3, 3)
-        return F.conv2d(x, filters.contiguous(memory_format=torch.channels_last), padding=1)
+        return F.conv2d(x, self.weight.view(-1, self.in_channels, 3, 3), padding=1)
 
 
 class ShiftNorm(nn.BatchNorm2d):

@@ -9,6 +9,14 @@ SMALL_IMAGE = 64
 """Images up to this side, in pixels, get a 3 × 3 stem of stride 1 without max pooling."""
 
 
+class GlobalMean(nn.Module):
+    """Average pooling over all pixels, which torch can batch over networks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D, H, W) to (B, D, 1, 1)."""
+        return x.mean(dim=(2, 3), keepdim=True)
+
+
 class TorchvisionResNet(nn.Module):
     """A ResNet, Wide ResNet or ResNeXt of torchvision, trained from scratch.
 
@@ -34,6 +42,7 @@ class TorchvisionResNet(nn.Module):
         elif channels != network.conv1.in_channels:
             network.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        network.avgpool = GlobalMean()
         self.classify = network.fc
         network.fc = nn.Identity()
         self.features = network

@@ -67,6 +67,7 @@ def training_batches(
     device: torch.device,
     shard: Shard,
     first_step: int = 0,
+    pixels: Tensor | None = None,
 ) -> Iterator[Batch]:
     """Yield one augmented batch for every step of a training, from `first_step` on.
 
@@ -86,6 +87,8 @@ def training_batches(
         This worker's part of every batch.
     first_step
         Steps that an interrupted training has already taken.
+    pixels
+        What `resident_pixels` returned for the split, where several trainings share it.
     """
     order = enumerate(training_order(indices, recipe.batch_size, recipe.steps, seed))
     mirrored_first = np.random.default_rng([seed, 0, 2]).random(len(split)) < 0.5
@@ -104,7 +107,9 @@ def training_batches(
     if isinstance(split.images, ImageFiles):
         yield from _streamed(split.images, split.labels, mine, recipe, device)
     else:
-        yield from _resident(split.images, split.labels, mine, recipe, device)
+        if pixels is None:
+            pixels = resident_pixels(split.images, device)
+        yield from _resident(pixels, split.labels, mine, recipe, device)
 
 
 def evaluation_batches(
@@ -134,13 +139,12 @@ def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device
 
 
 def _resident(
-    images: NDArray[np.uint8],
+    pixels_NHWC: Tensor,
     labels: NDArray[np.int64],
     chosen: Iterator[tuple[NDArray[np.int64], Draw]],
     recipe: Train,
     device: torch.device,
 ) -> Iterator[Batch]:
-    pixels_NHWC = resident_pixels(images, device)
     for batch, parameters in chosen:
         x_BHWC = pixels_NHWC[torch.from_numpy(batch).to(device)]
         if recipe.augment.crop == "resized":

@@ -1,6 +1,6 @@
-"""One training from scratch: a plain function that knows neither Ray Train nor Ray Tune.
+"""Training from scratch: plain functions that know neither Ray Train nor Ray Tune.
 
-Legend: N training images, n of them chosen, B a batch, S steps.
+Legend: n images of a training, B a batch, C channels, H × W pixels, K classes.
 
 >>> from rayred.config import Train
 >>> from rayred.data import load_dataset
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,15 +30,16 @@ from rayred.config import Train
 from rayred.data.dataset import Dataset, Split
 from rayred.errors import TrainingError
 from rayred.models import Classifier, ModelSpec, build_model
-from rayred.training.batches import Shard, evaluation_batches, training_batches
+from rayred.training.batches import Shard, evaluation_batches, resident_pixels, training_batches
 from rayred.training.numerics import numerics
+from rayred.training.packed import PackedModels
 from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 MAX_POINTS = 1000
 """A curve has a point an epoch, or this many points where the epochs are more."""
 
 State = dict[str, Any]
-"""What a training needs to go on: step, seconds, model, optimiser, curve and losses since then."""
+"""What a training needs to go on: step, seconds, and of every network model, optimiser, curve."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,61 @@ def train_model(
     TrainingError
         The loss is not finite.
     """
+    (outcome,) = train_pack(
+        [task],
+        dataset,
+        [indices],
+        report,
+        save=save,
+        tick=tick,
+        worker=worker,
+        resume=resume,
+    )
+    if isinstance(outcome, TrainingError):
+        raise outcome
+    return outcome
+
+
+def train_pack(
+    tasks: Sequence[Task],
+    dataset: Dataset,
+    indices: Sequence[NDArray[np.int64]],
+    report: Report | None = None,
+    *,
+    save: Save | None = None,
+    tick: Callable[[int], None] | None = None,
+    worker: Worker | None = None,
+    resume: State | None = None,
+) -> list[Outcome | TrainingError]:
+    """Train several networks side by side in one process, as one batched network.
+
+    Each has its own seed, images and optimiser, and comes out as if it had been trained alone, but
+    for rounding. What fails by itself is returned in its place, and the others go on.
+
+    Parameters
+    ----------
+    tasks
+        One a network; they differ in their seeds alone.
+    dataset
+        The images.
+    indices
+        For each network (n,) int64, the training images to use: as many for all.
+    report, save, tick, worker, resume
+        As of `train_model`. Seconds of training are shared out evenly.
+
+    Raises
+    ------
+    ValueError
+        The trainings differ in more than their seeds and images.
+    """
+    if len({(task.recipe, task.spec) for task in tasks}) != 1 or len(set(map(len, indices))) != 1:
+        raise ValueError("the trainings of a pack differ in their recipe, network or size")
     worker = worker or Worker()
-    recipe = task.recipe
+    recipe = tasks[0].recipe
     with numerics(worker.device, recipe.precision, recipe.deterministic) as autocast:
         follow = _Followers(report, save, tick)
-        return _train(task, dataset, indices, follow, worker, resume, autocast)
+        pack = [_Training(task, rows, worker) for task, rows in zip(tasks, indices, strict=True)]
+        return _train(recipe, pack, dataset, follow, worker, resume, autocast)
 
 
 @dataclass(frozen=True)
@@ -158,42 +209,90 @@ class _Followers:
     tick: Callable[[int], None] | None
 
 
+class _Training:
+    """One network of a pack, and how far it is."""
+
+    def __init__(self, task: Task, indices: NDArray[np.int64], worker: Worker) -> None:
+        torch.manual_seed(task.seed)
+        self.seed = task.seed
+        self.indices = indices
+        self.model = build_model(task.spec).to(worker.device)
+        self.optimizer = RecipeOptimizer(task.recipe, self.model)
+        self.losses = torch.zeros((), device=worker.device)
+        """Sum of the losses since the last point of the curve."""
+        self.curve: list[Point] = []
+        self.failure: TrainingError | None = None
+
+    def state(self, losses: float) -> State:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "curve": [asdict(point) for point in self.curve],
+            "losses": losses,
+            "failure": None if self.failure is None else str(self.failure),
+        }
+
+    def load_state(self, state: State) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.curve = [Point(**point) for point in state["curve"]]
+        self.losses = self.losses + state["losses"]
+        self.failure = TrainingError(state["failure"]) if state["failure"] else None
+
+    def outcome(self, seconds: float) -> Outcome | TrainingError:
+        if self.failure is not None:
+            return self.failure
+        accuracy = self.curve[-1].test_accuracy
+        assert accuracy is not None
+        return Outcome(accuracy, seconds, tuple(self.curve), self.model)
+
+
 def _train(
-    task: Task,
+    recipe: Train,
+    pack: Sequence[_Training],
     dataset: Dataset,
-    indices: NDArray[np.int64],
     follow: _Followers,
     worker: Worker,
     resume: State | None,
     autocast: torch.autocast,
-) -> Outcome:
-    recipe = task.recipe
-    torch.manual_seed(task.seed)
-    model = build_model(task.spec).to(worker.device)
-    network = worker.wrap(model) if worker.wrap else model
-    optimizer = RecipeOptimizer(recipe, model)
-    first_step, seconds, curve = 0, 0.0, []
-    losses, summed = torch.zeros((), device=worker.device), 0
+) -> list[Outcome | TrainingError]:
+    first_step, seconds, summed = 0, 0.0, 0
     if resume:
-        model.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        first_step, seconds = resume["step"], resume["seconds"]
-        curve = [Point(**point) for point in resume["curve"]]
-        losses, summed = losses + resume["losses"], resume["summed"]
-    points = _point_steps(recipe, len(indices))
-    batches = training_batches(
-        dataset.train, indices, recipe, task.seed, worker.device, worker.shard, first_step
-    )
+        first_step, seconds, summed = resume["step"], resume["seconds"], resume["summed"]
+        for training, state in zip(pack, resume["pack"], strict=True):
+            training.load_state(state)
+    forward = _forward_of([training.model for training in pack], worker)
+    images = len(pack[0].indices)
+    points = _point_steps(recipe, images)
+    pixels = resident_pixels(dataset.train.images, worker.device)
+    batches = [
+        training_batches(
+            dataset.train,
+            training.indices,
+            recipe,
+            training.seed,
+            worker.device,
+            worker.shard,
+            first_step,
+            pixels,
+        )
+        for training in pack
+    ]
+    for training in pack:
+        training.model.train()
     started = time.perf_counter()
-    model.train()
-    for done, (x_BCHW, y_B) in enumerate(batches, start=first_step + 1):
+    for done, together in enumerate(zip(*batches, strict=True), start=first_step + 1):
         with autocast:
-            logits = network(x_BCHW)
-        loss = F.cross_entropy(logits.float(), y_B, label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+            logits = forward([x_BCHW for x_BCHW, _ in together])
+        losses = [
+            F.cross_entropy(z_BK.float(), y_B, label_smoothing=recipe.label_smoothing)
+            for z_BK, (_, y_B) in zip(logits, together, strict=True)
+        ]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         lr = learning_rate(recipe, done - 1)
-        optimizer.step(lr)
-        losses += loss.detach()
+        for training, loss in zip(pack, losses, strict=True):
+            training.optimizer.step(lr)
+            training.losses += loss.detach()
         summed += 1
         if follow.tick:
             follow.tick(done)
@@ -201,40 +300,60 @@ def _train(
         if not saves and done not in points:
             continue
         # On a GPU this waits for the steps, so that the clock is read when they are done.
-        loss_sum = worker.mean(losses, 1)
+        sums = [worker.mean(training.losses, 1) for training in pack]
         seconds += time.perf_counter() - started
         if done in points:
-            train_loss = loss_sum / summed
-            if not math.isfinite(train_loss):
-                raise TrainingError(
-                    f"the loss is {train_loss} after step {done} of {recipe.steps}; lower"
-                    " train.lr or lengthen train.warmup_steps"
-                )
-            losses, summed, loss_sum = torch.zeros_like(losses), 0, 0.0
-            epoch = done * recipe.batch_size / len(indices)
-            accuracy = None
-            if done == recipe.steps or _evaluates(recipe, curve[-1].epoch if curve else 0, epoch):
-                with autocast:
-                    accuracy = evaluate(model, dataset.test, worker, recipe.test_mirrored)
-            curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
-            if follow.report:
-                follow.report(curve[-1])
+            epoch = done * recipe.batch_size / images
+            for training, loss_sum in zip(pack, sums, strict=True):
+                training.losses.zero_()
+                if training.failure is None:
+                    reached = done, epoch, loss_sum / summed, lr
+                    _add_point(training, recipe, reached, dataset, follow, worker, autocast)
+            if all(training.failure for training in pack):
+                break
+            sums, summed = [0.0] * len(pack), 0
         if saves and follow.save:
-            follow.save(
-                {
-                    "step": done,
-                    "seconds": seconds,
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "curve": [asdict(point) for point in curve],
-                    "losses": loss_sum,
-                    "summed": summed,
-                }
-            )
+            states = [training.state(total) for training, total in zip(pack, sums, strict=True)]
+            follow.save({"step": done, "seconds": seconds, "summed": summed, "pack": states})
         started = time.perf_counter()
-    accuracy = curve[-1].test_accuracy
-    assert accuracy is not None
-    return Outcome(accuracy, seconds, tuple(curve), model)
+    return [training.outcome(seconds / len(pack)) for training in pack]
+
+
+def _forward_of(
+    models: Sequence[Classifier], worker: Worker
+) -> Callable[[list[Tensor]], Sequence[Tensor]]:
+    """Return what makes logits of one batch for each model."""
+    if len(models) > 1:
+        return PackedModels(models)
+    network = worker.wrap(models[0]) if worker.wrap else models[0]
+    return lambda batches: [network(batches[0])]
+
+
+def _add_point(
+    training: _Training,
+    recipe: Train,
+    reached: tuple[int, float, float, float],
+    dataset: Dataset,
+    follow: _Followers,
+    worker: Worker,
+    autocast: torch.autocast,
+) -> None:
+    """Add a point to the curve, tested where that is due, or fail where the loss is not finite."""
+    done, epoch, train_loss, lr = reached
+    if not math.isfinite(train_loss):
+        training.failure = TrainingError(
+            f"the loss is {train_loss} after step {done} of {recipe.steps}; lower train.lr or"
+            " lengthen train.warmup_steps"
+        )
+        return
+    accuracy = None
+    epoch_before = training.curve[-1].epoch if training.curve else 0
+    if done == recipe.steps or _evaluates(recipe, epoch_before, epoch):
+        with autocast:
+            accuracy = evaluate(training.model, dataset.test, worker, recipe.test_mirrored)
+    training.curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
+    if follow.report:
+        follow.report(training.curve[-1])
 
 
 @torch.inference_mode()

@@ -60,7 +60,7 @@ def test_small_images_get_a_stem_without_stride_and_pooling():
 def test_pixels_are_normalised_within_the_model():
     model = build_model(spec("resnet8"))
     x = torch.full((1, 3, 16, 16), 255, dtype=torch.uint8)
-    assert model._normalise(x).mean().item() == pytest.approx((1 - 0.4) / 0.2, rel=1e-5)
+    assert model.normalise(x).mean().item() == pytest.approx((1 - 0.4) / 0.2, rel=1e-5)
 
 
 def test_whitening_takes_the_correlation_out_of_patches():

@@ -1,0 +1,60 @@
+"""Several networks of one architecture as one: their convolutions become grouped convolutions.
+
+Legend: P networks, B images of a batch each, C channels, H × W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from rayred.models import Classifier
+
+
+class PackedModels:
+    """Models that differ in their weights alone, passed through together.
+
+    Parameters and buffers stay the models' own: they are stacked for a pass, gradients flow back
+    to them, and the running statistics of batch norm are written back. So each has its optimiser
+    and its state as if it were alone.
+    """
+
+    def __init__(self, models: Sequence[Classifier]) -> None:
+        """Take on models, in training mode or not, that stay so."""
+        self.models = models
+        skeleton = deepcopy(models[0].network).to("meta")
+
+        def one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+            logits: Tensor = functional_call(
+                skeleton.train(models[0].training), (weights, buffers), x
+            )
+            return logits
+
+        self._together = torch.vmap(one)
+
+    def __call__(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the logits of one batch of raw pixels for each model, each (B, K).
+
+        Parameters
+        ----------
+        batches
+            P batches, each (B, C, H, W) uint8.
+        """
+        networks = [model.network for model in self.models]
+        weights = _stacked([dict(network.named_parameters()) for network in networks])
+        own = [dict(network.named_buffers()) for network in networks]
+        buffers = _stacked(own)
+        x_PBCHW = torch.stack([self.models[0].normalise(x_BCHW) for x_BCHW in batches])
+        logits_PBK = self._together(weights, buffers, x_PBCHW)
+        for name, values in buffers.items():
+            for buffer, value in zip(own, values, strict=True):
+                buffer[name].copy_(value)
+        return logits_PBK.unbind()
+
+
+def _stacked(tensors: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([one[name] for one in tensors]) for name in tensors[0]}
