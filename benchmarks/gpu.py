@@ -25,15 +25,13 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2 as transforms
 
 from benchmarks.linkage import KINDS, make_rows
-from benchmarks.record import print_table, write_results
-from benchmarks.training import random_images
+from benchmarks.record import print_table, random_images, write_results
 from rayred.config import Data, Experiment, Train
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset
 from rayred.experiment_file import load_experiment
 from rayred.linkage import complete_linkage, linkage_trees, representatives
 from rayred.models import build_model
-from rayred.training.embedding import embed_images
 from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -204,15 +202,6 @@ class Bench:
         seconds = time.perf_counter() - started
         return self.sizes.plain_steps * task.recipe.batch_size / seconds
 
-    def embedding(self) -> list[Row]:
-        """Embed all training images."""
-        task = self.task(load_experiment(EXPERIMENTS / "cifar10.yaml"), "resnet32")
-        model = build_model(task.spec)
-        embed_images(model, self.dataset.train, self.device)
-        seconds = self.timed(lambda: embed_images(model, self.dataset.train, self.device))
-        rate = len(self.dataset.train) / seconds
-        return [("embedding pass, ResNet-32, float32, images/s", f"{rate:,.0f}", "")]
-
     def task(self, experiment: Experiment, model: str | None = None) -> Task:
         """Return an experiment's training of the data set at hand."""
         recipe: Train = experiment.train
@@ -269,7 +258,6 @@ def main() -> None:
         "imagenet": bench.imagenet,
         "fast recipe": bench.fast_recipe,
         "paper recipe": bench.paper_recipe,
-        "embedding": bench.embedding,
     }
     rows: list[Row] = []
     started = time.perf_counter()

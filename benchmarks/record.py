@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: machine, versions and date."""
+"""What benchmarks share: random images, and machine, versions and date beside the figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from rayred.data.dataset import Dataset, Split
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PACKAGES = ("rayred", "ray", "torch", "numpy", "scipy", "scikit-learn")
@@ -22,7 +26,7 @@ def write_results(name: str, figures: Mapping[str, Any]) -> Path:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB",
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: _version(package) for package in PACKAGES},
         **figures,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -38,6 +42,29 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print(
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         )
+
+
+def random_images(train: int = 50_000, test: int = 4_096) -> Dataset:
+    """Return random images of CIFAR-10's shape."""
+    rng = np.random.default_rng(0)
+    classes = tuple(str(label) for label in range(10))
+    splits = [
+        Split(
+            rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8),
+            np.arange(n, dtype=np.int64) % 10,
+            [str(row) for row in range(n)],
+            classes,
+        )
+        for n in (train, test)
+    ]
+    return Dataset("random", *splits)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:

@@ -21,7 +21,7 @@ import ray
 import torch
 import torch.nn.functional as F
 
-from benchmarks.record import print_table, write_results
+from benchmarks.record import print_table, random_images, write_results
 from rayred.cluster import Scaling, connect
 from rayred.config import Sweep, Train
 from rayred.data.dataset import Dataset, Split
@@ -39,22 +39,6 @@ STEPS = 60
 ROUNDS = 8
 TEST_IMAGES = 4_096
 CPU = torch.device("cpu")
-
-
-def random_images(train: int = 50_000, test: int = TEST_IMAGES) -> Dataset:
-    """Return random images of CIFAR-10's shape."""
-    rng = np.random.default_rng(0)
-    classes = tuple(str(label) for label in range(10))
-    splits = [
-        Split(
-            rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8),
-            np.arange(n, dtype=np.int64) % 10,
-            [str(row) for row in range(n)],
-            classes,
-        )
-        for n in (train, test)
-    ]
-    return Dataset("random", *splits)
 
 
 def make_task(dataset: Dataset, steps: int = STEPS) -> Task:

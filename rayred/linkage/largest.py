@@ -70,7 +70,7 @@ def largest_pairs(
     else:
         found = _by_list(unit_RD, cluster_R, a_E, b_E)
     near = (found.distance <= limit).nonzero().squeeze(1)
-    return found if len(near) == len(a_E) else LargestPairs(*(values[near] for values in found))
+    return LargestPairs(*(values[near] for values in found))
 
 
 def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor) -> LargestPairs:

@@ -24,14 +24,12 @@ class PackedModels:
     """
 
     def __init__(self, models: Sequence[Classifier]) -> None:
-        """Take on models, in training mode or not, that stay so."""
+        """Take on models that are being trained."""
         self.models = models
-        skeleton = deepcopy(models[0].network).to("meta")
+        skeleton = deepcopy(models[0].network).to("meta").train()
 
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-            logits: Tensor = functional_call(
-                skeleton.train(models[0].training), (weights, buffers), x
-            )
+            logits: Tensor = functional_call(skeleton, (weights, buffers), x)
             return logits
 
         self._together = torch.vmap(one)
