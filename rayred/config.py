@@ -235,7 +235,7 @@ class Verdict(Settings):
 
 
 class Resources(Settings):
-    """What trainings run on. The outcome depends on `workers` and `device` alone."""
+    """What trainings run on. `workers`, `device` and packs change the outcome, by rounding."""
 
     workers: Annotated[Int, Field(ge=1)] = 1
     """Workers that train one model together; the batch is split between them."""
