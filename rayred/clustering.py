@@ -5,7 +5,7 @@ Legend: N images, C classes, D embedding dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self
@@ -31,6 +31,8 @@ RESTARTS = 3
 """Times that an actor that died is replaced, and its classes or its strip done again."""
 TILED_ROWS = 50_000
 """Classes of so many images are spread over all actors, strip by strip."""
+TASK_ROWS_BYTES = 2**28
+"""Size of the embeddings that an actor is sent at a time, unless a single class has more."""
 TASKS_AN_ACTOR = 4
 """Into how many parts an actor's share is cut, so that none waits long for the last."""
 
@@ -95,9 +97,10 @@ class ClassActors:
         Parameters
         ----------
         method
-            Takes all embeddings and some of the classes; returns a value for each label.
+            Takes the embeddings of some classes, one after another, and what is to be known of
+            each; returns a value for each label.
         classes
-            What the method needs to know of each class, first of all its label.
+            What the method needs to know of each class: first its label, then its images.
         what
             Name of the progress bar.
 
@@ -108,11 +111,21 @@ class ClassActors:
         """
         tasks = len(classes)
         if self.linkage.backend != "cuml":
-            tasks = min(tasks, TASKS_AN_ACTOR * self._scaling.workers)
+            tasks = min(
+                tasks,
+                max(
+                    TASKS_AN_ACTOR * self._scaling.workers,
+                    self.embeddings.nbytes // TASK_ROWS_BYTES,
+                ),
+            )
         parts = [list(classes[first::tasks]) for first in range(tasks)]
+
+        def arguments(part: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+            return self.embeddings[np.concatenate([rows for _, rows, *_ in part])], part
+
         values: dict[int, Any] = {}
         with progress_bar(what, "class", len(classes)) as bar:
-            for found in self._map(method, [(self._embeddings_ref, part) for part in parts]):
+            for found in self._map(method, parts, arguments):
                 values |= found
                 bar.update(len(found))
         return values
@@ -123,7 +136,7 @@ class ClassActors:
         """Do what `rayred.linkage.pairs.near_pairs` does, each actor in strips of its own."""
         factors = ray.put((left.numpy(), right.numpy()))
         strips = even_strips(len(left), TASKS_AN_ACTOR * self._scaling.workers)
-        found = self._map("near_pairs", [(factors, limit, block, strip) for strip in strips])
+        found = self._map("near_pairs", strips, lambda strip: (factors, limit, block, strip))
         parts = []
         with progress_bar("near pairs", "strip", len(strips)) as bar:
             for part in found:
@@ -132,10 +145,13 @@ class ClassActors:
         i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         return torch.from_numpy(i), torch.from_numpy(j)
 
-    def _map(self, method: str, tasks: list[tuple[Any, ...]]) -> Iterator[Any]:
+    def _map(
+        self, method: str, tasks: Sequence[Any], arguments: Callable[[Any], tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Yield what a method returns of each task, whose arguments are made when it starts."""
         if tasks:  # without any, no actor has to start
             yield from ActorPool(self._actors).map_unordered(
-                lambda actor, task: getattr(actor, method).remote(*task), tasks
+                lambda actor, task: getattr(actor, method).remote(*arguments(task)), tasks
             )
 
     @cached_property
@@ -148,10 +164,6 @@ class ClassActors:
         )
         settings = self._scaling.threads, self._scaling.gpu, self.linkage
         return [actor.remote(*settings) for _ in range(self._scaling.workers)]
-
-    @cached_property
-    def _embeddings_ref(self) -> ray.ObjectRef[NDArray[np.float32]]:
-        return ray.put(self.embeddings)
 
 
 def cluster_classes(
@@ -247,16 +259,15 @@ class _ClassActor:
         classes: list[tuple[int, NDArray[np.int64], int]],
     ) -> dict[int, Tree]:
         """Return the trees of some classes: label, images and fewest clusters of each."""
-        labels, groups, counts = zip(*classes, strict=True)
         trees = linkage_trees(
             embeddings,
-            groups,
-            counts,
+            _places(classes),
+            [count for _, _, count in classes],
             method=self.linkage.method,
             backend=self.linkage.backend,
             settings=EngineSettings(device=self.device.type),
         )
-        return dict(zip(labels, trees, strict=True))
+        return dict(zip([label for label, *_ in classes], trees, strict=True))
 
     def representatives(
         self,
@@ -266,8 +277,8 @@ class _ClassActor:
         """Return the kept images of some classes: label, images, tree, and numbers of clusters."""
         find = representatives_on_gpu if self.linkage.backend == "cuml" else representatives
         return {
-            label: [rows[find(embeddings[rows], tree.labels(count))] for count in counts]
-            for label, rows, tree, counts in classes
+            label: [rows[find(embeddings[place], tree.labels(count))] for count in counts]
+            for place, (label, rows, tree, counts) in zip(_places(classes), classes, strict=True)
         }
 
     def near_pairs(
@@ -285,3 +296,9 @@ class _ClassActor:
             i.append(rows.cpu())
             j.append(columns.cpu())
         return torch.cat(i).numpy(), torch.cat(j).numpy()
+
+
+def _places(classes: Sequence[tuple[Any, ...]]) -> list[NDArray[np.int64]]:
+    """Return where the embeddings of each class lie when they are put one after another."""
+    ends = np.cumsum([len(rows) for _, rows, *_ in classes])
+    return np.split(np.arange(ends[-1]), ends[:-1])

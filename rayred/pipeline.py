@@ -25,9 +25,11 @@ from rayred.clustering import (
 )
 from rayred.config import Experiment
 from rayred.data import Dataset, load_dataset, load_train_split
+from rayred.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
 from rayred.errors import ConfigError
 from rayred.execution import Execution
 from rayred.experiment_file import load_experiment, override_experiment
+from rayred.progress import progress_bar
 from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, write_study
@@ -238,16 +240,21 @@ def _train_reference(job: _Job) -> Made[Trained]:
 
 
 def _embed(job: _Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
-    def embed(_: str) -> NDArray[np.float32]:
-        return embed_with_ray(
-            job.task.spec,
-            reference.value.weights,
-            job.dataset_ref,
-            len(job.dataset.train),
-            job.execution.embedding,
-        )
+    def embed(key: str) -> EmbeddingParts:
+        parts = EmbeddingParts(job.folder / EMBEDDING_PARTS / key, len(job.dataset.train))
+        weights, scaling = reference.value.weights, job.execution.embedding
+        missing = parts.missing()
+        done = parts.n_images - sum(end - first for first, end in missing)
+        with progress_bar("embeddings", "image", parts.n_images, done) as bar:
+            found = embed_with_ray(job.task.spec, weights, job.dataset_ref, missing, scaling)
+            for part, embeddings in found:
+                parts.keep(part, embeddings)
+                bar.update(len(embeddings))
+        return parts
 
-    return job.folder.run(EMBEDDINGS, {"reference": reference.key}, embed)
+    embeddings = job.folder.run(EMBEDDINGS, {"reference": reference.key}, embed)
+    job.folder.remove(EMBEDDING_PARTS)
+    return embeddings
 
 
 def _grow_trees(

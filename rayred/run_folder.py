@@ -27,6 +27,7 @@ from rayred.config import Experiment
 from rayred.errors import RunFolderError
 from rayred.experiment_file import dump_experiment, flatten
 
+M = TypeVar("M")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ SWEEP_RECORD = "stages/sweep.json"
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 MADE_HERE = (
     CONFIG_FILE,
+    "embedding-parts",
     "embeddings.npy",
     "figures",
     "groups.parquet",
@@ -59,15 +61,15 @@ MADE_HERE = (
 
 
 @dataclass(frozen=True)
-class Stage(Generic[T]):
-    """A stage's name, and how its outcome is kept."""
+class Stage(Generic[M, T]):
+    """A stage's name, and how what it makes (M) is kept, and loaded again (T)."""
 
     name: str
     file: str
     """File or folder within the run folder."""
     version: int
     """Raised whenever the code changes what the stage makes of the same inputs."""
-    save: Callable[[Path, T], None]
+    save: Callable[[Path, M], None]
     load: Callable[[Path], T]
 
 
@@ -93,8 +95,10 @@ class RunFolder:
         """A name for this study that no other has, made with the folder."""
         return (self / IDENTITY_FILE).read_text().strip()
 
-    def run(self, stage: Stage[T], inputs: Mapping[str, Any], make: Callable[[str], T]) -> Made[T]:
-        """Return a stage's outcome: loaded if it was made from the same inputs, else made now.
+    def run(
+        self, stage: Stage[M, T], inputs: Mapping[str, Any], make: Callable[[str], M]
+    ) -> Made[T]:
+        """Return a stage's outcome as loaded from its file, made now if its inputs are others.
 
         `make` is handed the stage's key.
         """
@@ -105,13 +109,16 @@ class RunFolder:
             logger.info("%s: already done", stage.name)
             return Made(stage.load(target), key)
         started = time.perf_counter()
-        value = make(key)
         with replacing(target) as temporary:
-            stage.save(temporary, value)
+            stage.save(temporary, make(key))
         seconds = round(time.perf_counter() - started, 2)
         write_json(record, {"key": key, "seconds": seconds})
         logger.info("%s: done in %.1f s", stage.name, seconds)
-        return Made(value, key)
+        return Made(stage.load(target), key)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder, if it is there."""
+        _remove(self / name)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rayred.experiment_file import parse_experiment
 from rayred.run_folder import Stage, open_run_folder, replacing
 
 
-def text_stage(version: int = 1) -> Stage[str]:
+def text_stage(version: int = 1) -> Stage[str, str]:
     def save(path: Path, text: str) -> None:
         path.write_text(text)
 

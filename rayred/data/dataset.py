@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,17 @@ class Split:
         """Height and width in pixels, and number of channels."""
         height, width, channels = self.images.shape[1:]
         return height, width, channels
+
+    def part(self, first: int, end: int) -> Split:
+        """Return the images from `first` up to before `end`; nothing is copied or decoded."""
+        rows = slice(first, end)
+        images = self.images
+        return replace(
+            self,
+            images=images.part(rows) if isinstance(images, ImageFiles) else images[rows],
+            labels=self.labels[rows],
+            names=self.names[rows],
+        )
 
     def class_sizes(self) -> NDArray[np.int64]:
         """Return the number of images of each class, (number of classes,) int64."""

@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,6 +49,10 @@ class ImageFiles:
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the chosen images, resized and centrally cropped, (n, H, W, C) uint8."""
         return self.crop(indices, None)
+
+    def part(self, rows: slice) -> ImageFiles:
+        """Return some of the files."""
+        return replace(self, paths=self.paths[rows])
 
     def crop(
         self,

@@ -14,18 +14,20 @@ array([4, 1])
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rayred.linkage.cuml_backend import cuml_tree
 from rayred.linkage.engine import EngineSettings, complete_trees
-from rayred.linkage.estimator import CompleteLinkage
 from rayred.linkage.representatives import representatives
 from rayred.linkage.rows import as_matrix
 from rayred.linkage.scipy_backend import scipy_tree
 from rayred.linkage.tree import Tree
+
+if TYPE_CHECKING:
+    from rayred.linkage.estimator import CompleteLinkage
 
 __all__ = [
     "CompleteLinkage",
@@ -38,6 +40,15 @@ __all__ = [
 
 Method = Literal["complete", "average", "single"]
 Backend = Literal["auto", "torch", "cuml", "scipy"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimator only when asked for: scikit-learn costs every trial 60 MB."""
+    if name != "CompleteLinkage":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rayred.linkage.estimator import CompleteLinkage
+
+    return CompleteLinkage
 
 
 def linkage_trees(

@@ -22,7 +22,6 @@ from rayred.errors import ConfigError
 from rayred.models.cifar_resnet import CifarResNet
 from rayred.models.fast_net import SMALLEST_IMAGE, FastNet, patch_whitening
 from rayred.models.fast_net import WIDTHS as FAST_WIDTHS
-from rayred.models.torchvision_resnet import TorchvisionResNet
 
 WHITENING_IMAGES = 5_000
 """Training images whose patches a whitening layer is made from, at most."""
@@ -84,6 +83,9 @@ class Classifier(nn.Module):
         elif spec.name in FAST_WIDTHS:
             network = FastNet(spec.name, torch.tensor(spec.whitening), spec.classes)
         else:
+            # Imported here: torchvision brings torch's compiler along, 145 MB in every trial.
+            from rayred.models.torchvision_resnet import TorchvisionResNet
+
             network = TorchvisionResNet(spec.name, channels, spec.classes, max(height, width))
         self.network = network
         mean, deviation = _channel_tensors(spec)

@@ -24,7 +24,8 @@ from rayred.data.dataset import Split
 from rayred.data.decode import ImageFiles
 from rayred.training.augment import Draw, draw, resized_box, resized_crop, shift_and_flip
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 128
+"""As the batch of a training: memory that a trial has used fits again."""
 STREAM_AHEAD = 4
 
 Batch = tuple[Tensor, Tensor]
@@ -122,7 +123,7 @@ def evaluation_batches(
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             if isinstance(split.images, ImageFiles):
-                x_BHWC = torch.from_numpy(split.images.crop(batch, None, threads)).to(device)
+                x_BHWC = _copied(split.images.crop(batch, None, threads), device)
             else:
                 x_BHWC = pixels[batch]
             yield x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(split.labels[batch]).to(device)
@@ -136,6 +137,14 @@ def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device
         # Arrays in Ray's object store are read-only on purpose; nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images).to(device)
+
+
+def _copied(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return decoded images on a device; a GPU fetches them while it computes."""
+    tensor = torch.from_numpy(pixels)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _resident(
@@ -171,7 +180,7 @@ def _streamed(
             return left, upper, right, lower
 
         boxes = box if augment.crop == "resized" else None
-        x_BHWC = torch.from_numpy(files.crop(batch, boxes, decoders)).to(device)
+        x_BHWC = _copied(files.crop(batch, boxes, decoders), device)
         x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
         return x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
 

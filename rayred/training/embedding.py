@@ -5,7 +5,7 @@ Legend: N images, D embedding dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import ray
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset, Split
+from rayred.embedding_parts import Range
 from rayred.models import Classifier, ModelSpec
 from rayred.training.batches import Shard, evaluation_batches
 from rayred.training.loop import load_model
@@ -23,25 +24,21 @@ from rayred.training.ray_train import MAX_FAILURES
 
 
 @torch.inference_mode()
-def embed_images(
-    model: Classifier, split: Split, device: torch.device, shard: Shard | None = None
-) -> NDArray[np.float32]:
-    """Return the pooled embeddings of a shard's images: evaluation mode, no augmentation.
+def embed_images(model: Classifier, split: Split, device: torch.device) -> NDArray[np.float32]:
+    """Return the pooled embeddings of all images: evaluation mode, no augmentation.
 
     Parameters
     ----------
     model, split, device
         The network, the N images, and where to compute.
-    shard
-        Images rank, rank + world, …; by default all.
 
     Returns
     -------
     embeddings
-        (n, D) float32, in data set order.
+        (N, D) float32, in data set order.
     """
     model = model.to(device).eval()
-    batches = evaluation_batches(split, device, shard or Shard())
+    batches = evaluation_batches(split, device, Shard())
     # In half precision, rounding would decide which images of a collapsed class are near.
     with numerics(device, "float32"):
         parts = [model.embed(x_BCHW).cpu().numpy() for x_BCHW, _ in batches]
@@ -52,41 +49,45 @@ def embed_with_ray(
     spec: ModelSpec,
     weights: Mapping[str, Tensor],
     dataset_ref: ray.ObjectRef[Dataset],
-    n_images: int,
+    ranges: Sequence[Range],
     scaling: Scaling,
-) -> NDArray[np.float32]:
-    """Return the embeddings of all training images, each computed once, spread over Ray tasks.
+) -> Iterator[tuple[Range, NDArray[np.float32]]]:
+    """Yield the embeddings of ranges of training images as they get done, by parallel Ray tasks.
 
-    Returns
-    -------
-    embeddings
-        (N, D) float32, in data set order.
+    Parameters
+    ----------
+    spec, weights
+        The network.
+    dataset_ref
+        The images.
+    ranges
+        First image and the image after the last of each part.
+    scaling
+        How many tasks run at a time, and what each has.
     """
     weights_ref = ray.put({name: tensor.numpy() for name, tensor in weights.items()})
-    task = ray.remote(_embed_shard).options(
+    task = ray.remote(_embed_range).options(
         num_cpus=scaling.threads, num_gpus=1 if scaling.gpu else 0, max_retries=MAX_FAILURES
     )
-    world = min(scaling.workers, n_images)
-    shards = ray.get(
-        [
-            task.remote(spec, weights_ref, dataset_ref, Shard(rank, world), scaling)
-            for rank in range(world)
-        ]
-    )
-    embeddings = np.empty((n_images, shards[0].shape[1]), np.float32)
-    for rank, part in enumerate(shards):
-        embeddings[Shard(rank, world).rows] = part
-    return embeddings
+    waiting = list(ranges)
+    running: dict[ray.ObjectRef[NDArray[np.float32]], Range] = {}
+    while waiting or running:
+        # One more than can run: so workers need not wait, and few results are in memory at a time.
+        while waiting and len(running) <= scaling.workers:
+            part = waiting.pop(0)
+            running[task.remote(spec, weights_ref, dataset_ref, part, scaling)] = part
+        (done,), _ = ray.wait(list(running))
+        yield running.pop(done), ray.get(done)
 
 
-def _embed_shard(
+def _embed_range(
     spec: ModelSpec,
     weights: Mapping[str, NDArray[np.float32]],
     dataset: Dataset,
-    shard: Shard,
+    part: Range,
     scaling: Scaling,
 ) -> NDArray[np.float32]:
     torch.set_num_threads(scaling.threads)
     model = load_model(spec, {name: torch.tensor(array) for name, array in weights.items()})
     device = torch.device("cuda" if scaling.gpu else "cpu")
-    return embed_images(model, dataset.train, device, shard)
+    return embed_images(model, dataset.train.part(*part), device)

@@ -1,7 +1,8 @@
 import pytest
+import torch
 
 from rayred.config import Train
-from rayred.training.recipe import learning_rate
+from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 PAPER = Train.model_validate({"recipe": "paper"})
 
@@ -30,3 +31,33 @@ def test_paper_recipe_is_the_papers_table():
         "label_smoothing": 0.0,
     }
     assert PAPER.augment.model_dump() == {"crop": "pad", "pad": 4, "flip": True}
+
+
+@pytest.mark.parametrize("recipe", ["fast", "paper"])
+def test_sgd_is_torchs_to_the_bit_and_goes_on_from_its_state(recipe):
+    settings = Train.model_validate({"recipe": recipe})
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = RecipeOptimizer(settings, ours)
+    reference = torch.optim.SGD(
+        theirs.parameters(),
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
+    for step in range(4):
+        x = torch.randn(7, 5)
+        for model in (ours, theirs):
+            model(x).square().sum().backward()
+        lr = 0.01 * (step + 1)
+        reference.param_groups[0]["lr"] = lr
+        reference.step()
+        reference.zero_grad()
+        if step == 2:
+            state = optimizer.state_dict()
+            optimizer = RecipeOptimizer(settings, ours)
+            optimizer.load_state_dict(state)
+        optimizer.step(lr)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
