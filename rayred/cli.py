@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run an experiment file, or go on with it")
     run.add_argument("file", metavar="FILE", type=Path, help="experiment file (YAML)")
     _add_set(run)
+    run.add_argument(
+        "--trials",
+        metavar="N",
+        help="sweep.trials=N; in a run folder with fewer trials, only the missing ones are run",
+    )
     run.add_argument("--out", metavar="DIR", type=Path, help="run folder (default: runs/NAME)")
     _add_address(run)
     _add_again(run)
@@ -135,7 +140,8 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 def _run(given: argparse.Namespace) -> int:
     from rayred.experiment_file import load_experiment
 
-    experiment = load_experiment(given.file, given.overrides)
+    trials = [] if given.trials is None else [f"sweep.trials={given.trials}"]
+    experiment = load_experiment(given.file, given.overrides + trials)
 
     from rayred.pipeline import run
     from rayred.report.table import format_table

@@ -10,7 +10,7 @@ from rayred.config import Experiment
 from rayred.errors import RunFolderError
 from rayred.experiment_file import flatten, load_experiment
 from rayred.results import TrialResult, load_trials, plan_trials, save_results
-from rayred.run_folder import CONFIG_FILE, SWEEP_RECORD, RunFolder, read_json
+from rayred.run_folder import CONFIG_FILE, SWEEP_RECORD, TRIALS, RunFolder, read_json
 from rayred.tracking import Tracker, tracking_uri
 from rayred.verdict import Verdict, judge
 
@@ -160,7 +160,8 @@ def start_tracking(
         experiment.tracking.experiment,
         folder,
         experiment.name,
-        flatten(experiment.model_dump(mode="json")),
+        # Fixed for good in MLflow, while trials may be added: their number is a metric.
+        {k: v for k, v in flatten(experiment.model_dump(mode="json")).items() if k != TRIALS},
     )
     tracker.start({"dataset": experiment.dataset, "dataset.digest": digest})
     return tracker

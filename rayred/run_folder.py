@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 IDENTITY_FILE = "identity"
+TRIALS = "sweep.trials"
 SWEEP_RECORD = "stages/sweep.json"
 """Says whose trials lie in the folder: written when all others have been removed."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
@@ -209,7 +210,7 @@ def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool)
         for name in MADE_HERE:
             _remove(folder / name)
         _renew_identity(folder)
-    elif config.exists():
+    elif config.exists() and not _adds_trials(config, experiment):
         changes = _changes(config, experiment)
         if changes and not update:
             raise RunFolderError(
@@ -224,16 +225,28 @@ def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool)
         temporary.write_text(dump_experiment(experiment))
 
 
+def _adds_trials(config: Path, experiment: Experiment) -> bool:
+    """Whether the experiment is the one in the folder, but for more trials: then it goes on."""
+    before, now = _settings(config, experiment)
+    more = before.pop(TRIALS, 0), now.pop(TRIALS)
+    return before == now and more[0] < more[1]
+
+
 def _changes(config: Path, experiment: Experiment) -> list[str]:
-    stored = yaml.safe_load(config.read_text())
-    if not isinstance(stored, dict):
-        raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
-    before, now = flatten(stored), flatten(experiment.model_dump(mode="json"))
+    before, now = _settings(config, experiment)
     return [
         f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
+
+
+def _settings(config: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings in the folder and those of the experiment, flat."""
+    stored = yaml.safe_load(config.read_text())
+    if not isinstance(stored, dict):
+        raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
+    return flatten(stored), flatten(experiment.model_dump(mode="json"))
 
 
 def _renew_identity(folder: RunFolder) -> None:

@@ -226,6 +226,7 @@ class Tracker:
         now = int(time.time() * 1000)
         metrics = {
             "reference/train_seconds": results["reference"]["train_seconds"],
+            "trials": max(cell["trials"] for cell in results["cells"]),
         }
         if results["verdict"]["redundant_fraction"] is not None:
             metrics["redundant_fraction"] = results["verdict"]["redundant_fraction"]

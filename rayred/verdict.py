@@ -1,26 +1,33 @@
 """What the trials prove: statistics of every fraction and selector, and the sentence on top.
 
 Accuracies are given in percent, differences in percentage points.
-
-Source of the equivalence test: Schuirmann, A comparison of the two one-sided tests procedure
-(1987): a 90 % interval of the difference inside the margin is two one-sided tests at 5 %.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from statsmodels.stats.weightstats import DescrStatsW
 
+from rayred.comparison import (
+    LEVEL,
+    MOST_TRIALS,
+    Accuracies,
+    Advantage,
+    Comparison,
+    Interval,
+    advantage,
+    compare,
+    holm,
+    trials_to_decide,
+)
 from rayred.results import TrialResult
 
 FULL = "full"
-Interval = tuple[float, float]
 Outcome = Literal["equivalent", "worse", "undecided"]
 
 
@@ -45,8 +52,14 @@ class Cell:
     """Mean minus the full set's mean, in percentage points."""
     difference_interval: Interval | None = None
     """90 % interval of the difference (Welch's t), in percentage points."""
+    p_equivalent: float | None = None
+    """p-value of equivalence with the full set (two one-sided tests), by Holm's correction."""
+    p_worse: float | None = None
+    """p-value of being worse than the full set (one-sided test), by Holm's correction."""
     outcome: Outcome | None = None
     """Compared with the full set; none where there is nothing to compare."""
+    trials_to_decide: int | None = None
+    """Where undecided: about how many trials would decide; none if no such number is known."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,11 @@ class Verdict:
     """Largest difference that does not matter, in percentage points."""
     sentence: str
     equivalent_fraction: float | None
-    """Smallest fraction whose semantic subset, as all larger ones, is equivalent; or none."""
+    """Smallest fraction whose semantic subset is equivalent, none larger being worse; or none."""
     cells: tuple[Cell, ...]
     """Full set first, then by selector, larger fractions first."""
+    advantages: tuple[Advantage, ...] = ()
+    """Semantic against random subsets, larger fractions first."""
 
     @property
     def redundant_fraction(self) -> float | None:
@@ -76,8 +91,10 @@ class Verdict:
 def judge(dataset: str, results: Sequence[TrialResult], margin: float) -> Verdict:
     """Compare every selector and fraction with the full set.
 
-    *equivalent*: the 90 % interval of the difference lies within ±margin. *worse*: it lies below
-    zero and is not equivalent. *undecided*: anything else, as with too few trials.
+    *equivalent*: two one-sided tests place the difference within ±margin. *worse*: a one-sided test
+    places it below zero, and it is not equivalent. *undecided*: anything else, as with too few
+    trials. Each claim about the fractions of a selector is wrong with a chance of 5 % at most, all
+    of them together (Holm's correction).
 
     Parameters
     ----------
@@ -91,105 +108,179 @@ def judge(dataset: str, results: Sequence[TrialResult], margin: float) -> Verdic
     groups: dict[tuple[str, float], list[TrialResult]] = {}
     for result in results:
         groups.setdefault((result.trial.selector, result.trial.fraction), []).append(result)
-    selectors = [FULL, *(selector for selector, _ in groups if selector != FULL)]
     full = _accuracies(groups.get((FULL, 1.0), []))
-    cells = tuple(
-        _cell(selector, fraction, group, full, margin)
-        for (selector, fraction), group in sorted(
-            groups.items(), key=lambda item: (selectors.index(item[0][0]), -item[0][1])
-        )
+    cells: list[Cell] = []
+    for selector in dict.fromkeys([FULL, *(selector for selector, _ in groups)]):
+        fractions = sorted((f for s, f in groups if s == selector), reverse=True)
+        family = [(f, groups[selector, f]) for f in fractions]
+        described = [_describe(selector, fraction, group) for fraction, group in family]
+        if selector != FULL and len(full):
+            compared = [_accuracies(group) for _, group in family]
+            described = _decide(described, compared, full, margin)
+        cells += described
+    semantic = [cell for cell in cells if cell.selector == "semantic"]
+    sound = takewhile(lambda cell: cell.outcome != "worse", semantic)
+    equivalent = min((c.fraction for c in sound if c.outcome == "equivalent"), default=None)
+    return Verdict(
+        margin,
+        _sentence(dataset, cells, equivalent, margin),
+        equivalent,
+        tuple(cells),
+        _semantic_against_random(groups),
     )
-    equivalent = None
-    for cell in (cell for cell in cells if cell.selector == "semantic"):
-        # Tested one after another, larger subsets first, up to the first that fails: so the chance
-        # of a false claim stays 5 % however many fractions there are (Maurer et al. 1995).
-        if cell.outcome != "equivalent":
-            break
-        equivalent = cell.fraction
-    return Verdict(margin, _sentence(dataset, cells, equivalent, margin), equivalent, cells)
 
 
-def _accuracies(group: Sequence[TrialResult]) -> NDArray[np.float64]:
+def _accuracies(group: Sequence[TrialResult]) -> Accuracies:
     finished = [result.test_accuracy for result in group if result.test_accuracy is not None]
     return 100 * np.array(finished, dtype=np.float64)
 
 
-def _cell(
-    selector: str,
-    fraction: float,
-    group: Sequence[TrialResult],
-    full: NDArray[np.float64],
-    margin: float,
-) -> Cell:
+def _describe(selector: str, fraction: float, group: Sequence[TrialResult]) -> Cell:
     accuracies = _accuracies(group)
     n = len(accuracies)
     cell = Cell(selector, fraction, group[0].n_train, trials=n, failed=len(group) - n)
-    if n == 0:
-        return cell
-    mean = float(accuracies.mean())
-    cell = replace(cell, mean=mean)
+    if n > 0:
+        cell = replace(cell, mean=float(accuracies.mean()))
     if n > 1:
+        low, high = DescrStatsW(accuracies).tconfint_mean()
         deviation = float(accuracies.std(ddof=1))
-        half = float(stats.t.ppf(0.975, n - 1)) * deviation / n**0.5
-        cell = replace(cell, deviation=deviation, interval=(mean - half, mean + half))
-    if selector == FULL or not len(full):
-        return cell
-    interval = _difference_interval(accuracies, full)
-    return replace(
-        cell,
-        difference=mean - float(full.mean()),
-        difference_interval=interval,
-        outcome=_outcome(interval, margin),
-    )
+        cell = replace(cell, deviation=deviation, interval=(float(low), float(high)))
+    return cell
 
 
-def _difference_interval(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval | None:
-    if min(len(a), len(b)) < 2:
-        return None
-    if a.std() == b.std() == 0:
-        # No spread at all: Welch's interval is undefined there, and its limit is the point.
-        return (float(a.mean() - b.mean()),) * 2
-    with warnings.catch_warnings():
-        # One of the two may have no spread, as where all trials classify the same images right.
-        warnings.filterwarnings("ignore", message="Precision loss occurred")
-        low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.90)
-    return float(low), float(high)
+def _decide(
+    cells: Sequence[Cell], accuracies: Sequence[Accuracies], full: Accuracies, margin: float
+) -> list[Cell]:
+    """Compare all fractions of a selector with the full set."""
+    compared = [compare(group, full, margin) if len(group) else None for group in accuracies]
+    equivalent = _corrected(compared, lambda comparison: comparison.p_equivalent)
+    worse = _corrected(compared, lambda comparison: comparison.p_worse)
+    decided = []
+    for cell, group, comparison, p_equivalent, p_worse in zip(
+        cells, accuracies, compared, equivalent, worse, strict=True
+    ):
+        if comparison is None:
+            decided.append(cell)
+            continue
+        outcome: Outcome = "undecided"
+        if p_equivalent is not None and p_equivalent <= LEVEL:
+            outcome = "equivalent"
+        elif p_worse is not None and p_worse <= LEVEL:
+            outcome = "worse"
+        needed = None
+        if outcome == "undecided" and comparison.interval is not None:
+            deviation = float(np.sqrt((group.var(ddof=1) + full.var(ddof=1)) / 2))
+            so_far = max(len(group), len(full))
+            # At the strictest level of Holm's procedure: enough whatever the other fractions do.
+            level = LEVEL / sum(p is not None for p in equivalent)
+            needed = trials_to_decide(so_far, comparison.difference, deviation, margin, level)
+        decided.append(
+            replace(
+                cell,
+                difference=comparison.difference,
+                difference_interval=comparison.interval,
+                p_equivalent=p_equivalent,
+                p_worse=p_worse,
+                outcome=outcome,
+                trials_to_decide=needed,
+            )
+        )
+    return decided
 
 
-def _outcome(interval: Interval | None, margin: float) -> Outcome:
-    if interval is None:
-        return "undecided"
-    low, high = interval
-    if -margin < low and high < margin:
-        return "equivalent"
-    return "worse" if high < 0 else "undecided"
+def _corrected(
+    compared: Sequence[Comparison | None], p_value: Callable[[Comparison], float | None]
+) -> list[float | None]:
+    """Return the p-values by Holm's correction, in place."""
+    values = [None if comparison is None else p_value(comparison) for comparison in compared]
+    corrected = iter(holm([value for value in values if value is not None]))
+    return [None if value is None else next(corrected) for value in values]
+
+
+def _semantic_against_random(
+    groups: dict[tuple[str, float], list[TrialResult]],
+) -> tuple[Advantage, ...]:
+    found = []
+    for fraction in sorted({f for _, f in groups}, reverse=True):
+        semantic, random = (
+            {
+                result.trial.seed: 100 * result.test_accuracy
+                for result in groups.get((selector, fraction), [])
+                if result.test_accuracy is not None
+            }
+            for selector in ("semantic", "random")
+        )
+        one = advantage(fraction, semantic, random)
+        if one is not None:
+            found.append(one)
+    corrected = holm([one.p_value for one in found])
+    return tuple(replace(one, p_value=p) for one, p in zip(found, corrected, strict=True))
 
 
 def _sentence(dataset: str, cells: Sequence[Cell], equivalent: float | None, margin: float) -> str:
+    """Say in words what was found."""
     if not any(cell.selector == FULL and cell.trials for cell in cells):
         return (
             f"No verdict on {dataset}: no training on the full set has finished; sweep.fractions"
             " needs 1.0."
         )
-    at = {cell.selector: cell for cell in cells if cell.fraction == equivalent}
-    chosen = at.get("semantic")
-    if chosen is None or chosen.difference_interval is None:
+    compared = {c.fraction: c for c in cells if c.selector == "semantic" and c.trials}
+    if not compared:
         return (
-            f"No redundancy of {dataset} is shown: the largest semantic subset was not found"
-            f" equivalent to the full set within ±{margin:g} points."
+            f"No verdict on {dataset}: no training on a semantic subset has finished;"
+            " sweep.selectors needs semantic, and sweep.fractions one below 1."
         )
-    low, high = chosen.difference_interval
-    text = (
-        f"{100 * (1 - chosen.fraction):g} % of {dataset} is redundant: training on the semantic"
-        f" {100 * chosen.fraction:g} % subset is equivalent to the full set within ±{margin:g}"
-        f" points (90 % interval of the difference {low:+.2f} to {high:+.2f}, {chosen.trials}"
-        " trials)"
+    chosen = compared[max(compared) if equivalent is None else equivalent]
+    percent = f"{100 * chosen.fraction:g} %"
+    redundant = f"{100 * (1 - chosen.fraction):g} %"
+    if chosen.outcome == "worse":
+        return (
+            f"No redundancy of {dataset} is shown: training on the semantic {percent} subset is"
+            f" worse than on the full set by {-(chosen.difference or 0):.2f} points"
+            f" ({_evidence(chosen)})."
+        )
+    if chosen.outcome == "undecided":
+        return (
+            f"Undecided whether {redundant} of {dataset} is redundant: training on the semantic"
+            f" {percent} subset differs from the full set by {chosen.difference:+.2f} points"
+            f" ({_evidence(chosen)}), which is shown neither to lie within ±{margin:g} points nor"
+            f" to be a loss; {_what_decides(chosen, margin)}."
+        )
+    random = next(
+        (c for c in cells if c.selector == "random" and c.fraction == chosen.fraction and c.trials),
+        None,
     )
-    random = at.get("random")
-    if random is not None and random.difference is not None:
-        text += f"; a random {100 * random.fraction:g} % subset is "
-        text += {
-            "equivalent": "equivalent as well",
-            "worse": f"worse by {-random.difference:.2f} points",
-        }.get(random.outcome or "", "not shown to be")
-    return text + "."
+    return (
+        f"{redundant} of {dataset} is redundant: training on the semantic {percent} subset is"
+        f" equivalent to the full set within ±{margin:g} points ({_evidence(chosen)})"
+        + (f"; a random {percent} subset is {_in_words(random)}" if random else "")
+        + "."
+    )
+
+
+def _evidence(cell: Cell) -> str:
+    trials = f"{cell.trials} trial" + ("s" if cell.trials > 1 else "")
+    if cell.difference_interval is None:
+        return trials
+    low, high = cell.difference_interval
+    return f"90 % CI {low:+.2f} to {high:+.2f}, {trials}"
+
+
+def _what_decides(cell: Cell, margin: float) -> str:
+    if cell.difference_interval is None:
+        return "it takes two trials at least: rayred run FILE --trials 2"
+    if cell.trials_to_decide is not None:
+        needed = cell.trials_to_decide
+        return f"about {needed} trials would decide: rayred run FILE --trials {needed}"
+    if (cell.difference or 0) >= margin:
+        return "as it looks, the subset is better than the full set by more than the margin"
+    return f"{MOST_TRIALS:,} trials would not decide"
+
+
+def _in_words(cell: Cell) -> str:
+    if cell.outcome == "equivalent":
+        return "equivalent as well"
+    if cell.outcome == "worse":
+        return f"worse by {-(cell.difference or 0):.2f} points"
+    needed = cell.trials_to_decide
+    return "not shown to be" + (f" (about {needed} trials would decide)" if needed else "")

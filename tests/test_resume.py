@@ -88,3 +88,17 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path):
     assert "6 of 9 trials are already done" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(pd.read_parquet(run_folder / "results.parquet")) == 9
+
+
+def test_more_trials_are_the_same_study_and_only_the_missing_ones_run(run_folder, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
+    identity = (run_folder / "identity").read_text()
+    study = write_experiment(tmp_path / "tiny.yaml")
+    done = rayred("run", study, "--out", run_folder, "--trials", "3")
+    assert done.returncode == 0, done.stderr
+    assert "6 of 9 trials are already done" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (run_folder / "identity").read_text() == identity
+    fewer = rayred("run", study, "--out", run_folder)
+    assert fewer.returncode == 2
+    assert "sweep.trials (3 there, 2 now)" in fewer.stderr

@@ -60,21 +60,78 @@ def test_the_sentence_names_the_smallest_equivalent_subset():
             semantic_70=[a - 0.02 for a in FULL],
             random_80=[a - 0.01 for a in FULL],
         ),
-        0.25,
+        0.3,
     )
     assert verdict.redundant_fraction == 0.2
-    assert verdict.sentence.startswith(
+    assert verdict.sentence == (
         "20 % of cifar10 is redundant: training on the semantic 80 % subset is equivalent to the"
-        " full set within ±0.25 points"
+        " full set within ±0.3 points (90 % CI -0.19 to +0.19, 5 trials); a random 80 % subset is"
+        " worse by 1.00 points."
     )
-    assert verdict.sentence.endswith("a random 80 % subset is worse by 1.00 points.")
 
 
-def test_a_smaller_subset_is_claimed_only_if_all_larger_ones_hold():
+def test_a_smaller_subset_is_claimed_unless_a_larger_one_is_worse():
     undecided = [0.88, 0.92, 0.87, 0.93, 0.90]
-    verdict = judge("x", results(full_100=FULL, semantic_90=undecided, semantic_80=FULL), 0.25)
-    assert verdict.cells[2].outcome == "equivalent"
+    worse = [a - 0.02 for a in FULL]
+    verdict = judge("x", results(full_100=FULL, semantic_90=undecided, semantic_80=FULL), 0.3)
+    assert [cell.outcome for cell in verdict.cells[1:]] == ["undecided", "equivalent"]
+    assert verdict.equivalent_fraction == 0.8
+    verdict = judge("x", results(full_100=FULL, semantic_90=worse, semantic_80=FULL), 0.3)
+    assert [cell.outcome for cell in verdict.cells[1:]] == ["worse", "equivalent"]
     assert verdict.equivalent_fraction is None
+    assert verdict.sentence.startswith(
+        "No redundancy of x is shown: training on the semantic 90 % subset is worse than on the"
+        " full set by 2.00 points"
+    )
+
+
+def test_p_values_are_corrected_for_the_number_of_fractions():
+    alone = judge("x", results(full_100=FULL, semantic_90=FULL), 0.25)
+    among = judge(
+        "x",
+        results(full_100=FULL, random_90=FULL, **{f"semantic_{p}": FULL for p in (90, 80, 70)}),
+        0.25,
+    )
+    assert alone.cells[1].outcome == "equivalent"
+    by_name = {(cell.selector, cell.fraction): cell for cell in among.cells}
+    assert by_name["semantic", 0.9].p_equivalent == pytest.approx(3 * alone.cells[1].p_equivalent)
+    assert by_name["semantic", 0.9].outcome == "undecided"
+    # Each selector is a family of its own.
+    assert by_name["random", 0.9].p_equivalent == pytest.approx(alone.cells[1].p_equivalent)
+
+
+def test_an_undecided_study_says_how_many_trials_would_decide():
+    wide = [0.900, 0.904, 0.896, 0.902, 0.898]
+    verdict = judge("x", results(full_100=wide, semantic_90=wide), 0.25)
+    cell = verdict.cells[1]
+    assert cell.outcome == "undecided"
+    assert cell.trials_to_decide == 29
+    assert verdict.sentence == (
+        "Undecided whether 10 % of x is redundant: training on the semantic 90 % subset differs"
+        " from the full set by +0.00 points (90 % CI -0.37 to +0.37, 5 trials), which is shown"
+        " neither to lie within ±0.25 points nor to be a loss; about 29 trials would decide:"
+        " rayred run FILE --trials 29."
+    )
+    one = judge("x", results(full_100=[0.9], semantic_90=[0.89]), 0.25)
+    assert one.sentence.endswith("it takes two trials at least: rayred run FILE --trials 2.")
+    better = judge("x", results(full_100=FULL, semantic_90=[a + 0.01 for a in FULL]), 0.25)
+    assert better.cells[1].trials_to_decide is None
+    assert "better than the full set by more than the margin" in better.sentence
+
+
+def test_semantic_is_compared_with_random_in_pairs_of_the_same_seed():
+    random = [0.88, 0.90, 0.86, 0.91, 0.87]
+    semantic = [0.89, 0.912, 0.87, 0.919, 0.881]
+    (one,) = judge("x", results(semantic_90=semantic, random_90=random), 0.25).advantages
+    test = stats.ttest_rel(100 * np.array(semantic), 100 * np.array(random))
+    assert one.paired
+    assert one.p_value == pytest.approx(test.pvalue)
+    assert one.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert one.difference == pytest.approx(1.04)
+    (one,) = judge("x", results(semantic_90=semantic[:4], random_90=random), 0.25).advantages
+    test = stats.ttest_ind(100 * np.array(semantic[:4]), 100 * np.array(random), equal_var=False)
+    assert not one.paired
+    assert one.p_value == pytest.approx(test.pvalue)
 
 
 def test_failed_trials_count_in_nothing_else():
@@ -88,6 +145,11 @@ def test_without_the_full_set_there_is_no_verdict():
     verdict = judge("x", results(semantic_90=FULL), 0.25)
     assert "sweep.fractions needs 1.0" in verdict.sentence
     assert verdict.cells[0].difference is None
+
+
+def test_without_a_semantic_subset_there_is_no_verdict():
+    verdict = judge("x", results(full_100=FULL, random_90=FULL), 0.25)
+    assert "sweep.selectors needs semantic" in verdict.sentence
 
 
 def test_trials_without_any_spread_are_compared_as_they_are():

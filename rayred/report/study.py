@@ -109,5 +109,6 @@ def _results(study: StudyReport) -> dict[str, object]:
             "redundant_fraction": study.verdict.redundant_fraction,
         },
         "cells": [asdict(cell) for cell in study.verdict.cells],
+        "semantic_against_random": [asdict(one) for one in study.verdict.advantages],
         "notes": study.notes,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rayred.comparison import Advantage
 from rayred.verdict import Cell, Verdict
 
 
@@ -29,7 +30,17 @@ def format_table(verdict: Verdict) -> str:
         for row in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join([*lines, "", verdict.sentence])
+    against = [_against_random(one) for one in verdict.advantages]
+    return "\n".join([*lines, "", *against, *([""] if against else []), verdict.sentence])
+
+
+def _against_random(one: Advantage) -> str:
+    low, high = one.interval
+    test = "paired by seed" if one.paired else "Welch"
+    return (
+        f"semantic − random at {one.fraction:g}: {one.difference:+.2f} points"
+        f" (95 % CI {low:+.2f} to {high:+.2f}, p = {one.p_value:.3f}, {test})"
+    )
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
