@@ -208,7 +208,7 @@ def _report(given: argparse.Namespace) -> int:
 
 def _ui(given: argparse.Namespace) -> int:
     from rayred.review import tracking_of
-    from rayred.tracking import serve
+    from rayred.ui import serve
 
     uri, experiment = tracking_of(given.dir)
     with serve(uri, experiment, given.port) as server:

@@ -36,6 +36,9 @@ WORKER_SETTINGS = {
 }
 
 
+_GPU_TYPE = "accelerator_type:"
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What the connected cluster has."""
@@ -44,6 +47,8 @@ class Cluster:
     """CPUs of every node."""
     node_gpus: tuple[int, ...]
     """GPUs of every node."""
+    gpu_types: tuple[str, ...] = ()
+    """Kinds of GPU there are, as Ray names them."""
 
     @property
     def nodes(self) -> int:
@@ -140,6 +145,16 @@ def _describe() -> Cluster:
     return Cluster(
         tuple(int(node.get("CPU", 0)) for node in nodes),
         tuple(int(node.get("GPU", 0)) for node in nodes),
+        tuple(
+            sorted(
+                {
+                    name.removeprefix(_GPU_TYPE)
+                    for node in nodes
+                    for name in node
+                    if name.startswith(_GPU_TYPE)
+                }
+            )
+        ),
     )
 
 

@@ -256,6 +256,8 @@ class Tracking(Settings):
     """Tracking server or database. auto: MLFLOW_TRACKING_URI if set, else DIR/mlflow.db."""
     experiment: str = "rayred"
     """MLflow experiment that the runs appear under."""
+    system_metrics: bool = False
+    """Log every machine's CPU, memory, disk, network and GPUs; a database: only of this machine."""
 
 
 class Experiment(Settings):

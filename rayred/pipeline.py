@@ -26,6 +26,7 @@ from rayred.clustering import (
 from rayred.config import Experiment
 from rayred.data import Dataset, load_dataset, load_train_split
 from rayred.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
+from rayred.environment import Environment
 from rayred.errors import ConfigError
 from rayred.execution import Execution
 from rayred.experiment_file import load_experiment, override_experiment
@@ -37,6 +38,7 @@ from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, wr
 from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
 from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
 from rayred.sweep import SweepInputs, remove_stale_trials, run_sweep
+from rayred.system_metrics import monitoring
 from rayred.tracking import Tracker
 from rayred.training.embedding import embed_with_ray
 from rayred.training.loop import Task
@@ -97,8 +99,9 @@ def run(
         execution = Execution.plan(experiment, cluster, path)
         check_backend(experiment.linkage, execution.clustering)
         with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
-            tracker = start_tracking(experiment, folder, dataset.digest)
-            with _failing(tracker):
+            Environment.describe(cluster).save(folder)
+            tracker = start_tracking(experiment, folder, dataset.facts())
+            with _failing(tracker), monitoring(tracker, experiment.tracking.system_metrics):
                 job = _Job(experiment, folder, dataset, execution)
                 reference = _train_reference(job)
                 embeddings = _embed(job, reference)
@@ -108,7 +111,7 @@ def run(
                 results = _sweep(job, subsets, tracker)
                 verdict = judge(experiment.name, results, experiment.verdict.margin)
                 write_study(experiment, folder, dataset, verdict, results)
-                tracker.finish()
+                tracker.finish(reference.value)
     failed = tuple(result for result in results if result.status == "failed")
     return Study(folder.path, verdict, failed, tracker.uri, tracker.failure)
 

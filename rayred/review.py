@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rayred.class_trees import kept_images
 from rayred.config import Experiment
+from rayred.environment import Environment
 from rayred.errors import RunFolderError
 from rayred.experiment_file import flatten, load_experiment
 from rayred.results import TrialResult, load_trials, plan_trials, save_results
@@ -82,11 +84,14 @@ def upload(out: Path | str, uri: str | None = None) -> Tracker:
     folder, experiment = _open_finished(Path(out))
     if not (folder / "results.json").exists():
         raise RunFolderError(f"{out}: the run is not finished; finish it with 'rayred run'")
-    digest = read_json(folder / "results.json")["dataset"]["digest"]
-    tracker = start_tracking(experiment, folder, digest, uri)
+    dataset = read_json(folder / "results.json")["dataset"]
+    tracker = start_tracking(experiment, folder, dataset, uri)
     for result in _trials_so_far(folder, experiment):
         tracker.log_trial(result)
-    tracker.finish()
+    # Imported here: printing the table of a run needs no torch.
+    from rayred.stages import REFERENCE
+
+    tracker.finish(REFERENCE.load(folder / REFERENCE.file))
     return tracker
 
 
@@ -146,13 +151,17 @@ def write_study(
             embeddings=EMBEDDINGS.load(folder / EMBEDDINGS.file),
             trees=TREES.load(folder / TREES.file),
             verdict=verdict,
+            environment=Environment.load(folder),
             notes=notes,
         ),
     )
 
 
 def start_tracking(
-    experiment: Experiment, folder: RunFolder, digest: str, uri: str | None = None
+    experiment: Experiment,
+    folder: RunFolder,
+    dataset: Mapping[str, str | int],
+    uri: str | None = None,
 ) -> Tracker:
     """Return a tracker whose parent run is there, or that says why MLflow does not answer."""
     tracker = Tracker(
@@ -163,5 +172,5 @@ def start_tracking(
         # Fixed for good in MLflow, while trials may be added: their number is a metric.
         {k: v for k, v in flatten(experiment.model_dump(mode="json")).items() if k != TRIALS},
     )
-    tracker.start({"dataset": experiment.dataset, "dataset.digest": digest})
+    tracker.start(dataset)
     return tracker

@@ -41,6 +41,7 @@ MADE_HERE = (
     CONFIG_FILE,
     "embedding-parts",
     "embeddings.npy",
+    "environment.json",
     "figures",
     "groups.parquet",
     "images",

@@ -11,7 +11,7 @@ from rayred.run_folder import Stage
 from rayred.selection import Subset, load_subsets, save_subsets
 from rayred.training.trained import Trained, load_trained, save_trained
 
-REFERENCE = Stage[Trained, Trained]("reference", "reference.pt", 1, save_trained, load_trained)
+REFERENCE = Stage[Trained, Trained]("reference", "reference.pt", 2, save_trained, load_trained)
 EMBEDDINGS = Stage[EmbeddingParts, NDArray[np.float32]](
     "embeddings", "embeddings.npy", 2, save_embeddings, load_embeddings
 )

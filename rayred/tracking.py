@@ -7,23 +7,27 @@ the tags `rayred.study` (the run folder's identity) and `rayred.trial`.
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
 import os
-import socket
-import subprocess
-import sys
+import tempfile
 import time
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rayred.environment import Environment
 from rayred.errors import TrackingError
 from rayred.results import TrialResult
 from rayred.run_folder import RunFolder, read_json, write_json
+
+if TYPE_CHECKING:
+    from rayred.training.trained import Trained
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,17 @@ STUDY_TAG = "rayred.study"
 TRIAL_TAG = "rayred.trial"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
+MODEL_TAG = "rayred.reference_model"
+VIEW = "rayred"
+VIEW_COLUMNS = (
+    "attributes.`Duration`",
+    "params.`selector`",
+    "params.`fraction`",
+    "params.`trial`",
+    "params.`n_train`",
+    "metrics.`test_accuracy`",
+)
+"""Columns of the experiment's page, in the names of MLflow's own saved views."""
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
@@ -87,25 +102,32 @@ class Tracker:
         """Why MLflow is not spoken to any more; none while it answers."""
         self._client: Any = None
         self._experiment_id = ""
-        self._run_id = ""
+        self.run_id = ""
+        """The parent run; empty where MLflow has not answered."""
         self._sent: set[str] = set()
 
-    def start(self, tags: Mapping[str, str]) -> None:
-        """Make or find the parent run; creates the database before any worker starts."""
-        self._attempt(lambda: self._start(tags))
+    def start(self, dataset: Mapping[str, str | int]) -> None:
+        """Make or find the parent run; creates the database before any worker starts.
+
+        Parameters
+        ----------
+        dataset
+            What tells the data set from others: `rayred.data.Dataset.facts`.
+        """
+        self._attempt(lambda: self._start(dataset))
 
     def log_trial(self, result: TrialResult) -> None:
         """Make a trial's child run, if it is not there yet."""
         if result.trial.name not in self._sent:
             self._attempt(lambda: self._log_trial(result))
 
-    def finish(self) -> None:
-        """Log the study's results, its files and figures, and end the parent run."""
-        self._attempt(self._finish)
+    def finish(self, reference: Trained) -> None:
+        """Log results, files, figures and the reference model, and end the parent run."""
+        self._attempt(lambda: self._finish(reference))
 
     def fail(self) -> None:
         """End the parent run as failed: the study has not got to its end."""
-        self._attempt(lambda: self._client.set_terminated(self._run_id, status="FAILED"))
+        self._attempt(lambda: self._client.set_terminated(self.run_id, status="FAILED"))
 
     def _attempt(self, send: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -120,33 +142,29 @@ class Tracker:
                 self.failure,
             )
 
-    def _start(self, tags: Mapping[str, str]) -> None:
+    def _start(self, dataset: Mapping[str, str | int]) -> None:
         self._client = create_store(self.uri)
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            self._experiment_id = found.experiment_id
-        else:
-            self._experiment_id = self._client.create_experiment(
-                self.experiment, artifact_location=self._artifact_location()
-            )
+        self._experiment_id = self._find_experiment()
         study = self.folder.identity
         runs = self._search(f"tags.`{STUDY_TAG}` = '{study}'")
         parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
         if parents:
-            self._run_id = parents[0].info.run_id
-            self._client.update_run(self._run_id, status="RUNNING")
+            run = parents[0]
+            self._client.update_run(run.info.run_id, status="RUNNING")
         else:
-            run = self._client.create_run(
-                self._experiment_id, run_name=self.name, tags={STUDY_TAG: study}
-            )
-            self._run_id = run.info.run_id
+            tags = {STUDY_TAG: study}
+            run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
+        self.run_id = run.info.run_id
         from mlflow.entities import Param, RunTag
 
-        known = self._client.get_run(self._run_id).data.params
-        params = [Param(key, str(value)) for key, value in self.params.items() if key not in known]
+        facts = {"dataset": dataset["name"], "dataset.digest": dataset["digest"], **self._origin()}
+        known = run.data.params
         self._client.log_batch(
-            self._run_id, params=params, tags=[RunTag(key, text) for key, text in tags.items()]
+            self.run_id,
+            params=[Param(key, str(text)) for key, text in self.params.items() if key not in known],
+            tags=[RunTag(key, str(text)) for key, text in facts.items()],
         )
+        self._client.log_inputs(self.run_id, [_dataset_input(dataset)])
         for run in runs:
             name = run.data.tags.get(TRIAL_TAG)
             if name is None:
@@ -156,6 +174,39 @@ class Tracker:
             else:
                 # Cut off while it was being written: it is written again, whole.
                 self._client.delete_run(run.info.run_id)
+
+    def _find_experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is None:
+            location = self._artifact_location()
+            try:
+                return str(self._client.create_experiment(self.experiment, location))
+            except MlflowException:
+                # Another study may have been faster.
+                found = self._client.get_experiment_by_name(self.experiment)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def _origin(self) -> dict[str, object]:
+        """Return tags that say what the study was made with and on."""
+        made = Environment.load(self.folder)
+        tags = {
+            "mlflow.user": made.user,
+            "mlflow.source.name": "rayred",
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.git.commit": made.git_commit,
+            "mlflow.source.git.dirty": str(made.git_dirty).lower() if made.git_commit else "",
+            "hardware": made.hardware(),
+            "hardware.nodes": made.nodes,
+            "hardware.cpus": made.cpus,
+            "hardware.gpus": made.gpus,
+            "hardware.gpu_types": ", ".join(made.gpu_types),
+        }
+        tags |= {f"version.{package}": text for package, text in made.versions.items()}
+        return {key: text for key, text in tags.items() if text != ""}
 
     def _artifact_location(self) -> str | None:
         """Return where artifacts go: beside a SQLite database, or where the server says."""
@@ -192,8 +243,9 @@ class Tracker:
         tags = {
             STUDY_TAG: self.folder.identity,
             TRIAL_TAG: trial.name,
-            PARENT_TAG: self._run_id,
+            PARENT_TAG: self.run_id,
             NAME_TAG: trial.name,
+            "mlflow.source.name": "rayred",
             **{key: str(value) for key, value in facts.items()},
         }
         if result.reason:
@@ -219,13 +271,12 @@ class Tracker:
         self._client.set_terminated(run.info.run_id, status=status, end_time=now)
         self._sent.add(trial.name)
 
-    def _finish(self) -> None:
+    def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag
 
         results = read_json(self.folder / "results.json")
-        now = int(time.time() * 1000)
         metrics = {
-            "reference/train_seconds": results["reference"]["train_seconds"],
+            "reference/train_seconds": reference.train_seconds,
             "trials": max(cell["trials"] for cell in results["cells"]),
         }
         if results["verdict"]["redundant_fraction"] is not None:
@@ -233,24 +284,94 @@ class Tracker:
         for cell in results["cells"]:
             if cell["mean"] is not None:
                 metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
-        sent = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        # MLflow takes a point that it has already for the same one, if its time is the same.
+        then, trained = (
+            int(1000 * (self.folder / name).stat().st_mtime)
+            for name in ("results.json", "reference.pt")
+        )
+        sent = [Metric(name, value, then, 0) for name, value in metrics.items()]
         sent += [
-            Metric(f"reference/{name}", point[name], now, point["step"])
-            for point in results["reference"]["curve"]
+            Metric(f"reference/{name}", value, trained, point.step)
+            for point in reference.curve
             for name in ("train_loss", "lr", "test_accuracy")
-            if point[name] is not None
+            if (value := getattr(point, name)) is not None
         ]
         for first in range(0, len(sent), 1000):
-            self._client.log_batch(self._run_id, metrics=sent[first : first + 1000])
+            self._client.log_batch(self.run_id, metrics=sent[first : first + 1000])
         self._client.log_batch(
-            self._run_id,
+            self.run_id,
             tags=[RunTag("mlflow.note.content", results["verdict"]["sentence"])],
         )
         for name in ARTIFACTS:
-            self._client.log_artifact(self._run_id, str(self.folder / name))
+            self._client.log_artifact(self.run_id, str(self.folder / name))
         for name in ARTIFACT_FOLDERS:
-            self._client.log_artifacts(self._run_id, str(self.folder / name), name)
-        self._client.set_terminated(self._run_id, status="FINISHED")
+            self._client.log_artifacts(self.run_id, str(self.folder / name), name)
+        if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
+            model_id = self._log_model(reference)
+            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
+        self._client.set_terminated(self.run_id, status="FINISHED")
+
+    def _log_model(self, reference: Trained) -> str:
+        """Log the reference model: a graph that needs no rayred to be loaded."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mlflow.pytorch
+            from mlflow.models import ModelSignature
+            from mlflow.types import Schema, TensorSpec
+
+            height, width, channels = reference.spec.image_shape
+            images = (-1, channels, height, width)
+            signature = ModelSignature(
+                Schema([TensorSpec(np.dtype(np.uint8), images)]),
+                Schema([TensorSpec(np.dtype(np.float32), (-1, reference.spec.classes))]),
+            )
+            model = self._client.create_logged_model(
+                self._experiment_id, name="reference", source_run_id=self.run_id
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                mlflow.pytorch.save_model(
+                    reference.model(),
+                    f"{folder}/model",
+                    signature=signature,
+                    input_example=np.zeros((2, *images[1:]), np.uint8),
+                    pip_requirements=["torch", "numpy"],
+                    serialization_format="pt2",
+                    mlflow_model=mlflow.models.Model(model_id=model.model_id),
+                )
+                self._client.log_model_artifacts(model.model_id, f"{folder}/model")
+        self._client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
+
+
+def _dataset_input(dataset: Mapping[str, str | int]) -> Any:
+    """Return the data set as MLflow knows data sets: name, digest and size."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    name, digest = str(dataset["name"]), str(dataset["digest"])
+    source = CodeDatasetSource(tags={"rayred.dataset": name})
+    rows = {"num_rows": dataset["n_train"], "num_test_rows": dataset["n_test"]}
+    profile = json.dumps({**rows, "num_classes": dataset["classes"]})
+    return DatasetInput(
+        Dataset(name, digest, "code", source.to_json(), profile=profile),
+        [InputTag("mlflow.data.context", "training")],
+    )
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Keep other processes from making the tables of a SQLite database at the same time."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    database = Path(uri.removeprefix("sqlite:///")).resolve()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(database.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def create_store(uri: str) -> Any:
@@ -262,76 +383,51 @@ def create_store(uri: str) -> Any:
         from mlflow.tracking import MlflowClient
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)
+    with _alone(uri):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
     return client
 
 
-@dataclass(frozen=True)
-class Server:
-    """MLflow's pages."""
-
-    address: str
-    """Page of the experiment."""
-    process: subprocess.Popen[bytes] | None
-    """The server; none where the store is a server already."""
-
-    def wait(self) -> None:
-        """Wait until the server ends."""
-        if self.process is not None:
-            self.process.wait()
-
-
-@contextmanager
-def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
-    """Open MLflow on a store, reachable from this machine alone, for as long as the context lasts.
+def start_monitor(uri: str, run_id: str, node: str) -> Any:
+    """Begin to log this machine's CPU, memory, disk, network and GPUs to a run; `finish()` ends it.
 
     Parameters
     ----------
-    uri, experiment
-        The store, and the MLflow experiment whose page is wanted.
-    port
-        Port on 127.0.0.1.
+    uri
+        Tracking server or database.
+    run_id
+        Run that is told of ``system/NODE/...``.
+    node
+        Name of the machine among those of the cluster.
+    """
+    create_store(uri)
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, node_id=node, resume_logging=True, tracking_uri=uri)
+    monitor.start()
+    return monitor
+
+
+def open_view(uri: str, experiment: str) -> str:
+    """Return the address of an experiment's page, from the root of MLflow's pages.
+
+    The page shows the columns that one wants: they are kept with the experiment, as a view that
+    MLflow's pages can share.
 
     Raises
     ------
     TrackingError
-        There is no such store or experiment, or the port is taken.
+        There is no such store or experiment.
     """
     try:
-        found = create_store(uri).get_experiment_by_name(experiment)
+        client = create_store(uri)
+        found = client.get_experiment_by_name(experiment)
     except Exception as error:
         raise TrackingError(f"MLflow at {uri} does not answer: {error}") from error
     if found is None:
         raise TrackingError(f"MLflow at {uri} has no experiment {experiment!r}")
-    page = f"#/experiments/{found.experiment_id}"
-    if uri.startswith(("http:", "https:")):
-        yield Server(f"{uri.rstrip('/')}/{page}", None)
-        return
-    root = f"http://127.0.0.1:{port}"
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise TrackingError(f"port {port} is taken; choose another with --port")
-    command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not _answers(f"{root}/health"):
-            if process.poll() is not None:
-                raise TrackingError(f"MLflow's server ended with exit code {process.returncode}")
-            time.sleep(0.2)
-        yield Server(f"{root}/{page}", process)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=2):
-            return True
-    except OSError:
-        return False
+    number = found.experiment_id
+    columns = json.dumps({"selectedColumns": VIEW_COLUMNS})
+    client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
+    return f"#/experiments/{number}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"

@@ -173,27 +173,6 @@ def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
         assert losses[-1].step == 30
 
 
-def test_ui_opens_the_experiments_page_on_loopback(run_folder):
-    import socket
-    import subprocess
-    import sys
-    import urllib.request
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "rayred.cli", "ui", str(run_folder), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ui:
-        assert ui.stdout is not None
-        line = ui.stdout.readline()
-        address = re.search(rf"http://127\.0\.0\.1:{port}/#/experiments/\d+", line)
-        assert address, line
-        with urllib.request.urlopen(address.group(), timeout=10) as page:
-            assert b"MLflow" in page.read()
-        ui.send_signal(2)
-        assert ui.wait(timeout=30) == 130
-
-
 def test_doctor_says_what_there_is():
     done = rayred("doctor")
     assert done.returncode == 0, done.stdout

@@ -79,6 +79,16 @@ class Dataset:
         """Class names, in label order."""
         return self.train.classes
 
+    def facts(self) -> dict[str, str | int]:
+        """Return what tells this data set from others, as in ``results.json``."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "classes": len(self.classes),
+            "n_train": len(self.train),
+            "n_test": len(self.test),
+        }
+
     def skipped(self) -> list[str]:
         """Return the images that could not be decoded and were left out, with the reasons."""
         return list(dict.fromkeys([*self.train.skipped, *self.test.skipped]))

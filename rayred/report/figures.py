@@ -52,6 +52,10 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
             lw=1.6,
             label=f"{selector} subset",
         )
+    sizes = {100 * cell.fraction for cell in verdict.cells if cell.selector != FULL}
+    if len(sizes) == 1:
+        (size,) = sizes
+        axes.set_xlim(size - 10, size + 10)
     trials = max((cell.trials for cell in verdict.cells), default=0)
     axes.set_xlabel("size of the training set (% of every class)")
     axes.set_ylabel("test accuracy (%)")

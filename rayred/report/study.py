@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rayred.class_trees import ClassTrees
 from rayred.config import Experiment
 from rayred.data.dataset import Dataset
+from rayred.environment import Environment
 from rayred.experiment_file import dump_experiment
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
@@ -37,6 +38,7 @@ class StudyReport:
     verdict: Verdict
     reference_curve: tuple[Point, ...]
     """The reference training."""
+    environment: Environment
     notes: list[str]
     """What else a reader should know."""
 
@@ -73,6 +75,8 @@ def write_report(folder: RunFolder, study: StudyReport) -> None:
             "linkage": f"{experiment.linkage.method}, cosine distance, each class on its own",
             "redundant groups": f"{redundant:,} of more than one image, with {kept}",
             "margin": f"±{study.verdict.margin:g} percentage points",
+            "made on": study.environment.hardware(),
+            "made with": _versions(study.environment),
         },
         study.verdict,
         {
@@ -87,17 +91,19 @@ def write_report(folder: RunFolder, study: StudyReport) -> None:
     )
 
 
+def _versions(environment: Environment) -> str:
+    packages = ", ".join(f"{name} {text}" for name, text in environment.versions.items())
+    if not environment.git_commit:
+        return packages
+    changed = ", changed since" if environment.git_dirty else ""
+    return f"{packages}; git commit {environment.git_commit[:10]}{changed}"
+
+
 def _results(study: StudyReport) -> dict[str, object]:
-    dataset = study.dataset
     return {
         "name": study.experiment.name,
-        "dataset": {
-            "name": study.experiment.dataset,
-            "digest": dataset.digest,
-            "classes": len(dataset.classes),
-            "n_train": len(dataset.train),
-            "n_test": len(dataset.test),
-        },
+        "dataset": study.dataset.facts(),
+        "environment": asdict(study.environment),
         "reference": {
             "test_accuracy": study.reference_accuracy,
             "train_seconds": study.reference_seconds,

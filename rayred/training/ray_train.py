@@ -201,7 +201,7 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
         # Returned, not raised: it would fail the same way again, and Ray would retry it.
         return error
     weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
-    return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, weights)
+    return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, task.spec, weights)
 
 
 def _load_checkpoint(checkpoint: ray.train.Checkpoint) -> State:
