@@ -149,7 +149,7 @@ def _run(given: argparse.Namespace) -> int:
     study = run(
         experiment, given.out, address=given.address, fresh=given.fresh, update=given.update
     )
-    print(f"\n{format_table(study.verdict)}\n")
+    print(f"\n{format_table(study.verdict, study.found)}\n")
     print(f"report   {study.folder / 'report.html'}")
     print(f"figures  {study.folder / 'figures'}")
     print(f"subsets  {study.folder / 'subsets'}")
@@ -192,9 +192,9 @@ def _cluster(given: argparse.Namespace) -> int:
 
 def _results(given: argparse.Namespace) -> int:
     from rayred.report.table import format_table
-    from rayred.review import results
+    from rayred.review import found_settings, results
 
-    print(format_table(results(given.dir)))
+    print(format_table(results(given.dir), found_settings(given.dir)))
     return 0
 
 

@@ -19,12 +19,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from rayred.errors import did_you_mean
+from rayred.search_space import check_space, dotted, probes
 
 DATASETS = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
 DATASET_SCHEMES = ("folder:", "parquet:")
@@ -206,8 +208,21 @@ class Linkage(Settings):
         return self
 
 
+class Search(Settings):
+    """How settings are searched for, before the study: by accuracy on held-out training images."""
+
+    method: Literal["auto", "grid", "random", "optuna"] = "auto"
+    """grid: all combinations of lists; random; optuna: TPE. auto: grid if there are only lists."""
+    samples: Annotated[Int, Field(ge=1)] = 20
+    """Candidates of random and optuna; a grid has as many as it has."""
+    validation: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    """Share of every class's training images that candidates are judged by, not trained on."""
+    asha: bool = False
+    """Stop candidates early that fall behind. Trials of the verdict are never stopped early."""
+
+
 class Sweep(Settings):
-    """What is retrained."""
+    """What is retrained. Any other key is a setting to be searched for, as `space` says."""
 
     fractions: Annotated[list[Fraction], Field(min_length=1)] = [1.0, 0.9, 0.8]
     """Shares of every class to keep, each in (0, 1]; 1 is the full set."""
@@ -218,6 +233,39 @@ class Sweep(Settings):
     """How the kept images are chosen."""
     trials: Annotated[Int, Field(ge=1)] = 5
     """Trainings for every fraction and selector; the full set once a trial."""
+    space: dict[str, Any] = {}
+    """Settings to be searched for: `model` or `train.KEY`, and a list or a Ray Tune space."""
+    search: Search = Search()
+    """How they are searched for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_keys_are_searched(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields}
+        others = {key: value for key, value in given.items() if key not in cls.model_fields}
+        if others and isinstance(own.get("space", {}), Mapping):
+            own["space"] = {**own.get("space", {}), **dotted(others)}
+        return own
+
+    @field_validator("space")
+    @classmethod
+    def _are_spaces(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for key, values in given.items():
+            check_space(key, values)
+        return given
+
+    @model_validator(mode="after")
+    def _grid_has_lists(self) -> Sweep:
+        spaces = [key for key, values in self.space.items() if not isinstance(values, list)]
+        if self.search.method == "grid" and spaces:
+            raise PydanticCustomError(
+                "grid",
+                "search.method grid: {key} is no list; list its values, or choose random or optuna",
+                {"key": spaces[0]},
+            )
+        return self
 
     @field_validator("fractions", "selectors")
     @classmethod
@@ -322,11 +370,74 @@ class Experiment(Settings):
                 "data.test names the test split of a parquet: data set, and only of one"
                 " (dataset: parquet:TRAIN_GLOB together with data.test: parquet:TEST_GLOB)",
             )
+        if self.sweep.search.asha and self.resources.workers > 1:
+            raise PydanticCustomError("asha", "sweep.search.asha needs resources.workers: 1")
         if self.data.load == "stream" and not self.dataset.startswith(("folder:", "imagenet")):
             raise PydanticCustomError(
                 "stream", "data.load: stream needs image files (folder:PATH or imagenet)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _searches_what_can_be(self) -> Experiment:
+        for key, values in self.sweep.space.items():
+            _check_searched(key)
+            for value in probes(values):
+                try:
+                    self.with_settings({key: value})
+                except ValidationError as error:
+                    detail = error.errors()[0]
+                    raise PydanticCustomError(
+                        "space",
+                        "sweep.{key}: {value}: {message}",
+                        {"key": key, "value": repr(value), "message": detail["msg"]},
+                    ) from error
+        return self
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
+        """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
+
+        What a recipe or the number of steps had set follows the replaced ones.
+        """
+        given = self.model_dump()
+        recipe = RECIPES[self.train.recipe]
+        warmup_steps = round(recipe["warmup_fraction"] * self.train.steps)
+        defaults = {**recipe, "warmup_steps": warmup_steps}
+        train = given["train"].items()
+        given["train"] = {k: v for k, v in train if k not in defaults or v != defaults[k]}
+        given["sweep"]["space"] = {}
+        for key, value in settings.items():
+            *groups, last = key.split(".")
+            group = given
+            for name in groups:
+                group = group[name]
+            group[last] = value
+        return Experiment.model_validate(given).model_copy(update={"sweep": self.sweep})
+
+
+def _check_searched(key: str) -> None:
+    """Raise unless a setting changes what a training on the full set comes to."""
+    searched = [name for name in Train.model_fields if name != "augment"]
+    known = ["model", *(f"train.{name}" for name in searched)]
+    known += [f"train.augment.{name}" for name in Augment.model_fields]
+    if key in known:
+        return
+    groups = {name: field.annotation for name, field in Experiment.model_fields.items()}
+    first, _, rest = key.partition(".")
+    inner = getattr(groups.get(first), "model_fields", {})
+    if (key in groups and not inner) or rest in inner:
+        raise PydanticCustomError(
+            "not_searched",
+            "sweep.{key}: a search goes by accuracy on held-out training images, so that it takes"
+            " model and train.* only; run a study for each value: --set {key}=VALUE --out DIR",
+            {"key": key},
+        )
+    allowed = [*Sweep.model_fields, *known]
+    raise PydanticCustomError(
+        "unknown_key",
+        "sweep.{key}: unknown key;{hint} Allowed: {allowed}",
+        {"key": key, "hint": did_you_mean(key, allowed), "allowed": ", ".join(allowed)},
+    )
 
 
 def check_dataset_name(name: str) -> str:

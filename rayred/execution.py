@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +31,19 @@ class Execution:
     """Trials that are trained as one batched network; none: as many as a GPU's memory takes."""
     storage: str
     """Folder or URL that all nodes share: where checkpoints lie."""
+
+    def within(self, study: str) -> Self:
+        """Keep one study's checkpoints apart from another's, wherever they lie."""
+        return replace(self, storage=f"{self.storage}/{study}")
+
+    def trial_resources(self) -> dict[str, float]:
+        """Return what Tune reserves for a trial."""
+        if self.trials.workers > 1:
+            # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
+            # head node, which is the last one to be lost.
+            return {"node:__internal_head__": 0.001}
+        gpus = 1 / self.trials_per_gpu if self.trials.gpu else 0
+        return {"CPU": self.trials.threads, "GPU": gpus}
 
     @classmethod
     def plan(cls, experiment: Experiment, cluster: Cluster, folder: Path) -> Self:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,12 @@ from rayred.experiment_file import load_experiment, override_experiment
 from rayred.progress import progress_bar
 from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
-from rayred.review import emptied_classes, start_tracking, write_study
+from rayred.review import emptied_classes, start_tracking, study_params, write_study
 from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, write_json
+from rayred.search import CANDIDATES, search_settings
+from rayred.search_results import Found
 from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
-from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
+from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
 from rayred.sweep import SweepInputs, remove_stale_trials, run_sweep
 from rayred.system_metrics import monitoring
 from rayred.tracking import Tracker
@@ -61,6 +63,8 @@ class Study:
     tracking_uri: str
     tracking_failure: str | None
     """Why MLflow did not take all of the study; none if it did."""
+    found: Found | None = None
+    """What `sweep.space` was searched for; none without one."""
 
 
 def run(
@@ -99,9 +103,13 @@ def run(
         execution = Execution.plan(experiment, cluster, path)
         check_backend(experiment.linkage, execution.clustering)
         with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
+            execution = execution.within(folder.identity)
             Environment.describe(cluster).save(folder)
             tracker = start_tracking(experiment, folder, dataset.facts())
             with _failing(tracker), monitoring(tracker, experiment.tracking.system_metrics):
+                found = _find_settings(experiment, folder, dataset, execution, tracker)
+                if found is not None:
+                    experiment = experiment.with_settings(found.settings)
                 job = _Job(experiment, folder, dataset, execution)
                 reference = _train_reference(job)
                 embeddings = _embed(job, reference)
@@ -110,10 +118,10 @@ def run(
                     subsets = _choose_subsets(job, embeddings, trees, actors)
                 results = _sweep(job, subsets, tracker)
                 verdict = judge(experiment.name, results, experiment.verdict.margin)
-                write_study(experiment, folder, dataset, verdict, results)
+                write_study(experiment, folder, dataset, verdict, results, found)
                 tracker.finish(reference.value)
     failed = tuple(result for result in results if result.status == "failed")
-    return Study(folder.path, verdict, failed, tracker.uri, tracker.failure)
+    return Study(folder.path, verdict, failed, tracker.uri, tracker.failure, found)
 
 
 @contextmanager
@@ -176,6 +184,8 @@ def prune(
     if dataset.startswith("parquet:"):
         settings["data"] = {"test": dataset}
     experiment = override_experiment(settings, "prune", overrides)
+    if experiment.sweep.space:
+        raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
     images = load_train_split(dataset, experiment.data)
     # There is no test split to speak of: the reference is tested on what it was trained on.
     whole = Dataset(dataset, images, images)
@@ -186,7 +196,7 @@ def prune(
         execution = Execution.plan(experiment, cluster, Path(out))
         check_backend(experiment.linkage, execution.clustering)
         with open_run_folder(Path(out), experiment, fresh=fresh, update=update) as folder:
-            job = _Job(experiment, folder, whole, execution)
+            job = _Job(experiment, folder, whole, execution.within(folder.identity))
             if given is None:
                 space = _embed(job, _train_reference(job))
             else:
@@ -212,11 +222,40 @@ class _Job:
         self.dataset_ref = ray.put(dataset)
         for name in dataset.skipped():
             logger.warning("left out, as it cannot be decoded: %s", name)
-        # One study's checkpoints are not another's, wherever they lie.
-        storage = f"{execution.storage}/{folder.identity}"
-        self.execution = replace(execution, storage=storage)
+        self.execution = execution
         self.clustering = experiment.linkage, execution.clustering
         self.task = Task.for_dataset(experiment.model, dataset, experiment.train, experiment.seed)
+
+
+def _find_settings(
+    experiment: Experiment,
+    folder: RunFolder,
+    dataset: Dataset,
+    execution: Execution,
+    tracker: Tracker,
+) -> Found | None:
+    """Search for the settings that `sweep.space` leaves open; none if it leaves none."""
+    if not experiment.sweep.space:
+        return None
+    inputs = {
+        "dataset": dataset.digest,
+        "model": experiment.model,
+        "train": experiment.train.model_dump(mode="json"),
+        "space": experiment.sweep.space,
+        "search": experiment.sweep.search.model_dump(mode="json"),
+        "seed": experiment.seed,
+        "workers": experiment.resources.workers,
+    }
+
+    def search(key: str) -> Found:
+        candidates = folder / CANDIDATES / key
+        return search_settings(experiment, dataset, execution, candidates, tracker.log_candidate)
+
+    found = folder.run(SEARCH, inputs, search).value
+    folder.remove(CANDIDATES)
+    logger.info("search: %s", found.sentence())
+    tracker.log_found(found, study_params(experiment.with_settings(found.settings)))
+    return found
 
 
 def _train_reference(job: _Job) -> Made[Trained]:
@@ -283,7 +322,8 @@ def _choose_subsets(
     actors: ClassActors,
 ) -> Made[dict[str, Subset]]:
     sweep, seed = job.experiment.sweep, job.experiment.seed
-    inputs = {"trees": trees.key, "sweep": sweep.model_dump(mode="json"), "seed": seed}
+    chosen = sweep.model_dump(mode="json", include={"fractions", "selectors", "trials"})
+    inputs = {"trees": trees.key, "sweep": chosen, "seed": seed}
     for note in emptied_classes(job.dataset, sweep.fractions):
         logger.warning("%s", note)
 

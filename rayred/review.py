@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rayred.class_trees import kept_images
 from rayred.config import Experiment
@@ -13,6 +13,7 @@ from rayred.errors import RunFolderError
 from rayred.experiment_file import flatten, load_experiment
 from rayred.results import TrialResult, load_trials, plan_trials, save_results
 from rayred.run_folder import CONFIG_FILE, SWEEP_RECORD, TRIALS, RunFolder, read_json
+from rayred.search_results import FOUND_FILE, Found, load_found
 from rayred.tracking import Tracker, tracking_uri
 from rayred.verdict import Verdict, judge
 
@@ -41,7 +42,7 @@ def report(out: Path | str) -> Verdict:
         raise RunFolderError(f"{out}: {experiment.dataset} has changed since the run")
     verdict = judge(experiment.name, results, experiment.verdict.margin)
     save_results(folder / "results.parquet", results)
-    write_study(experiment, folder, dataset, verdict, results)
+    write_study(experiment, folder, dataset, verdict, results, _found(folder, experiment))
     return verdict
 
 
@@ -86,6 +87,9 @@ def upload(out: Path | str, uri: str | None = None) -> Tracker:
         raise RunFolderError(f"{out}: the run is not finished; finish it with 'rayred run'")
     dataset = read_json(folder / "results.json")["dataset"]
     tracker = start_tracking(experiment, folder, dataset, uri)
+    found = _found(folder, experiment)
+    if found is not None:
+        tracker.log_found(found, {})
     for result in _trials_so_far(folder, experiment):
         tracker.log_trial(result)
     # Imported here: printing the table of a run needs no torch.
@@ -96,10 +100,25 @@ def upload(out: Path | str, uri: str | None = None) -> Tracker:
 
 
 def _open_finished(path: Path) -> tuple[RunFolder, Experiment]:
+    """Return the run folder and its experiment, with the settings found where any were searched."""
     folder = RunFolder(path.resolve())
     if not (folder / CONFIG_FILE).is_file():
         raise RunFolderError(f"{path}: no run folder (it has no {CONFIG_FILE})")
-    return folder, load_experiment(folder / CONFIG_FILE)
+    experiment = load_experiment(folder / CONFIG_FILE)
+    found = _found(folder, experiment)
+    return folder, experiment if found is None else experiment.with_settings(found.settings)
+
+
+def _found(folder: RunFolder, experiment: Experiment) -> Found | None:
+    if not experiment.sweep.space or not (folder / FOUND_FILE).exists():
+        return None
+    return load_found(folder / FOUND_FILE)
+
+
+def found_settings(out: Path | str) -> Found | None:
+    """Return what a run has searched for and found; none if it has not."""
+    folder, experiment = _open_finished(Path(out))
+    return _found(folder, experiment)
 
 
 def _trials_so_far(folder: RunFolder, experiment: Experiment) -> list[TrialResult]:
@@ -126,6 +145,7 @@ def write_study(
     dataset: Dataset,
     verdict: Verdict,
     results: list[TrialResult],
+    found: Found | None,
 ) -> None:
     """Write results.json, the figures and the page of a study."""
     # Imported here: printing the table of a run needs neither torch nor matplotlib.
@@ -152,9 +172,16 @@ def write_study(
             trees=TREES.load(folder / TREES.file),
             verdict=verdict,
             environment=Environment.load(folder),
+            found=found,
             notes=notes,
         ),
     )
+
+
+def study_params(experiment: Experiment) -> dict[str, Any]:
+    """Return the settings as MLflow gets them: without the number of trials, which may grow."""
+    settings = flatten(experiment.model_dump(mode="json"))
+    return {key: value for key, value in settings.items() if key != TRIALS}
 
 
 def start_tracking(
@@ -164,13 +191,16 @@ def start_tracking(
     uri: str | None = None,
 ) -> Tracker:
     """Return a tracker whose parent run is there, or that says why MLflow does not answer."""
+    params = study_params(experiment)
+    if experiment.sweep.space and not (folder / FOUND_FILE).exists():
+        # Params are fixed for good in MLflow: these wait for what the search finds.
+        params = {k: v for k, v in params.items() if k != "model" and not k.startswith("train.")}
     tracker = Tracker(
         uri or tracking_uri(experiment.tracking.uri, folder),
         experiment.tracking.experiment,
         folder,
         experiment.name,
-        # Fixed for good in MLflow, while trials may be added: their number is a metric.
-        {k: v for k, v in flatten(experiment.model_dump(mode="json")).items() if k != TRIALS},
+        params,
     )
     tracker.start(dataset)
     return tracker

@@ -53,6 +53,8 @@ MADE_HERE = (
     "report.html",
     "results.json",
     "results.parquet",
+    "search",
+    "search.json",
     "stages",
     "subsets",
     "tracking.json",

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from rayred.class_trees import ClassTrees, load_trees, save_trees
 from rayred.embedding_parts import EmbeddingParts, load_embeddings, save_embeddings
 from rayred.run_folder import Stage
+from rayred.search_results import FOUND_FILE, Found, load_found, save_found
 from rayred.selection import Subset, load_subsets, save_subsets
 from rayred.training.trained import Trained, load_trained, save_trained
 
+SEARCH = Stage[Found, Found]("search", FOUND_FILE, 1, save_found, load_found)
 REFERENCE = Stage[Trained, Trained]("reference", "reference.pt", 2, save_trained, load_trained)
 EMBEDDINGS = Stage[EmbeddingParts, NDArray[np.float32]](
     "embeddings", "embeddings.npy", 2, save_embeddings, load_embeddings

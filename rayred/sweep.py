@@ -204,19 +204,14 @@ def _tune(
     trainable = tune.with_parameters(
         _run_pack, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
     )
-    share = 1 / execution.trials_per_gpu
-    resources: dict[str, float] = {"CPU": scaling.threads, "GPU": share if scaling.gpu else 0}
-    if scaling.workers > 1:
-        # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
-        # head node, which is the last one to be lost.
-        resources = {"node:__internal_head__": 0.001}
     size = execution.trials_per_pack
     if size is None:
+        share = 1 / execution.trials_per_gpu
         fitting = ray.remote(_fitting_pack).options(num_cpus=scaling.threads, num_gpus=share)
         size = ray.get(fitting.remote(inputs.task, inputs.dataset_ref, share))
         logger.info("sweep: up to %d trials fit into a pack", size)
     tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(trainable, execution.trial_resources()),
         param_space=tune.grid_search(
             [
                 {"pack": [asdict(trial) for trial in pack], "key": recorder.keys[pack[0].name]}

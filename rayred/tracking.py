@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from rayred.environment import Environment
 from rayred.errors import TrackingError
 from rayred.results import TrialResult
 from rayred.run_folder import RunFolder, read_json, write_json
+from rayred.search_results import Candidate, Found
 
 if TYPE_CHECKING:
     from rayred.training.trained import Trained
@@ -46,6 +47,7 @@ VIEW_COLUMNS = (
     "metrics.`test_accuracy`",
 )
 """Columns of the experiment's page, in the names of MLflow's own saved views."""
+CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
@@ -121,6 +123,15 @@ class Tracker:
         if result.trial.name not in self._sent:
             self._attempt(lambda: self._log_trial(result))
 
+    def log_candidate(self, candidate: Candidate) -> None:
+        """Make a candidate's child run, if it is not there yet."""
+        if candidate.name not in self._sent:
+            self._attempt(lambda: self._log_candidate(candidate))
+
+    def log_found(self, found: Found, params: Mapping[str, Any]) -> None:
+        """Log what a search has found, and the settings of the study that it decides."""
+        self._attempt(lambda: self._log_found(found, params))
+
     def finish(self, reference: Trained) -> None:
         """Log results, files, figures and the reference model, and end the parent run."""
         self._attempt(lambda: self._finish(reference))
@@ -169,7 +180,7 @@ class Tracker:
             name = run.data.tags.get(TRIAL_TAG)
             if name is None:
                 continue
-            if run.info.status in ("FINISHED", "FAILED"):
+            if run.info.status in ("FINISHED", "FAILED", "KILLED"):
                 self._sent.add(name)
             else:
                 # Cut off while it was being written: it is written again, whole.
@@ -228,8 +239,6 @@ class Tracker:
                 return runs
 
     def _log_trial(self, result: TrialResult) -> None:
-        from mlflow.entities import Metric, Param
-
         trial = result.trial
         facts = {
             "selector": trial.selector,
@@ -239,27 +248,73 @@ class Tracker:
             "n_train": result.n_train,
             "subset": trial.subset,
         }
+        curve = [(int(p["step"]), {name: p[name] for name in CURVES}) for p in result.curve]
+        outcome = ("FINISHED" if result.status == "finished" else "FAILED"), result.reason
+        self._log_child(trial.name, facts, curve, result.train_seconds, *outcome)
+
+    def _log_candidate(self, candidate: Candidate) -> None:
+        facts = {"selector": "search", **candidate.settings}
+        curve = [
+            (
+                int(p["step"]),
+                {
+                    "train_loss": p["train_loss"],
+                    "lr": p["lr"],
+                    "validation_accuracy": p["test_accuracy"],
+                },
+            )
+            for p in candidate.curve
+        ]
+        status = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[candidate.status]
+        seconds, reason = candidate.train_seconds, candidate.reason
+        self._log_child(candidate.name, facts, curve, seconds, status, reason)
+
+    def _log_found(self, found: Found, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        for candidate in found.candidates:
+            if candidate.name not in self._sent:
+                self._log_candidate(candidate)
+        known = self._client.get_run(self.run_id).data.params
+        self._client.log_batch(
+            self.run_id,
+            params=[Param(key, str(text)) for key, text in params.items() if key not in known],
+            tags=[RunTag("search", found.sentence())],
+        )
+
+    def _log_child(
+        self,
+        name: str,
+        facts: Mapping[str, object],
+        curve: Sequence[tuple[int, Mapping[str, float | None]]],
+        seconds: float | None,
+        status: str,
+        reason: str,
+    ) -> None:
+        """Make a child run; facts are params and tags, a curve has its steps and their metrics."""
+        from mlflow.entities import Metric, Param
+
         now = int(time.time() * 1000)
         tags = {
             STUDY_TAG: self.folder.identity,
-            TRIAL_TAG: trial.name,
+            TRIAL_TAG: name,
             PARENT_TAG: self.run_id,
-            NAME_TAG: trial.name,
+            NAME_TAG: name,
             "mlflow.source.name": "rayred",
             **{key: str(value) for key, value in facts.items()},
         }
-        if result.reason:
-            tags["reason"] = result.reason
-        started = now - int(1000 * (result.train_seconds or 0))
+        if reason:
+            tags["reason"] = reason
+        started = now - int(1000 * (seconds or 0))
         run = self._client.create_run(self._experiment_id, start_time=started, tags=tags)
         metrics = [
-            Metric(name, float(point[name]), now, int(point["step"]))
-            for point in result.curve
-            for name in ("train_loss", "lr", "test_accuracy", "epoch")
-            if point[name] is not None
+            Metric(metric, float(value), now, step)
+            for step, values in curve
+            for metric, value in values.items()
+            if value is not None
         ]
-        if result.train_seconds is not None:
-            metrics.append(Metric("train_seconds", result.train_seconds, now, 0))
+        if seconds is not None:
+            metrics.append(Metric("train_seconds", seconds, now, 0))
         params = [Param(key, str(value)) for key, value in facts.items()]
         for first in range(0, max(1, len(metrics)), 1000):
             self._client.log_batch(
@@ -267,9 +322,8 @@ class Tracker:
                 metrics=metrics[first : first + 1000],
                 params=params if first == 0 else [],
             )
-        status = "FINISHED" if result.status == "finished" else "FAILED"
         self._client.set_terminated(run.info.run_id, status=status, end_time=now)
-        self._sent.add(trial.name)
+        self._sent.add(name)
 
     def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag

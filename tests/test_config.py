@@ -91,6 +91,30 @@ def test_imagenet_protocol_is_the_papers():
         ({"sweep": {"fractions": []}}, "sweep.fractions: []"),
         ({"sweep": {"fractions": [0.5, 0.5]}}, "the same value is listed twice"),
         (
+            {"sweep": {"fractionz": [0.5]}},
+            "sweep.fractionz: unknown key; did you mean 'fractions'?",
+        ),
+        ({"sweep": {"train.lrr": [0.5]}}, "sweep.train.lrr: unknown key; did you mean 'train.lr'?"),
+        ({"sweep": {"seed": [1, 2]}}, "sweep.seed: a search goes by accuracy on held-out"),
+        ({"sweep": {"linkage": {"method": ["complete"]}}}, "--set linkage.method=VALUE --out DIR"),
+        ({"sweep": {"train.lr": [0.1, -1]}}, "sweep.train.lr: -1: Input should be greater than 0"),
+        (
+            {"sweep": {"train.lr": 0.1}},
+            "train.lr: 0.1: expected a list of values or a search space",
+        ),
+        ({"sweep": {"train.lr": {"loguniform": [0, 1]}}}, "two ascending numbers above 0"),
+        ({"sweep": {"train.lr": {"quniform": [0, 1]}}}, "two ascending numbers and a step"),
+        ({"sweep": {"train.steps": {"uniform": [1, 9]}}}, "should be a valid integer"),
+        ({"sweep": {"model": ["resnet9"]}}, "sweep.model: 'resnet9'"),
+        (
+            {"sweep": {"train.lr": {"uniform": [0.1, 1]}, "search": {"method": "grid"}}},
+            "search.method grid: train.lr is no list",
+        ),
+        (
+            {"sweep": {"search": {"asha": True}}, "resources": {"workers": 2}},
+            "sweep.search.asha needs resources.workers: 1",
+        ),
+        (
             {"sweep": {"selectors": ["semantik"]}},
             "sweep.selectors[0]: 'semantik': not known; did you mean 'semantic'?"
             " Allowed: semantic, random",

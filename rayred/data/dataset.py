@@ -55,6 +55,16 @@ class Split:
             names=self.names[rows],
         )
 
+    def take(self, rows: NDArray[np.int64]) -> Split:
+        """Return some of the images; those in memory are copied."""
+        images = self.images
+        return replace(
+            self,
+            images=images.take(rows) if isinstance(images, ImageFiles) else images[rows],
+            labels=self.labels[rows],
+            names=[self.names[row] for row in rows],
+        )
+
     def class_sizes(self) -> NDArray[np.int64]:
         """Return the number of images of each class, (number of classes,) int64."""
         return np.bincount(self.labels, minlength=len(self.classes))

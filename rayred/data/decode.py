@@ -54,6 +54,10 @@ class ImageFiles:
         """Return some of the files."""
         return replace(self, paths=self.paths[rows])
 
+    def take(self, rows: NDArray[np.int64]) -> ImageFiles:
+        """Return some of the files."""
+        return replace(self, paths=tuple(self.paths[row] for row in rows))
+
     def crop(
         self,
         indices: NDArray[np.int64],

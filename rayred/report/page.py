@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rayred import __version__
 from rayred.run_folder import replacing
+from rayred.search_results import Found, describe
 from rayred.verdict import Verdict
 
 
@@ -20,6 +21,7 @@ def write_page(
     verdict: Verdict,
     figures: Mapping[str, Path],
     notes: list[str],
+    found: Found | None,
     config: str,
 ) -> None:
     """Write the page.
@@ -38,6 +40,8 @@ def write_page(
         Caption and PNG file of every figure; the files are put into the page.
     notes
         What else a reader should know.
+    found
+        What was searched for before; none where nothing was.
     config
         The experiment file as resolved.
     """
@@ -58,6 +62,8 @@ def write_page(
         verdict=verdict,
         pictures=pictures,
         notes=notes,
+        found=found,
+        describe=describe,
         config=config,
         version=__version__,
     )

@@ -16,6 +16,7 @@ from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
 from rayred.run_folder import RunFolder, write_json
+from rayred.search_results import Found
 from rayred.training.loop import Point
 from rayred.verdict import Verdict
 
@@ -39,6 +40,8 @@ class StudyReport:
     reference_curve: tuple[Point, ...]
     """The reference training."""
     environment: Environment
+    found: Found | None
+    """What was searched for; none where nothing was."""
     notes: list[str]
     """What else a reader should know."""
 
@@ -87,6 +90,7 @@ def write_report(folder: RunFolder, study: StudyReport) -> None:
             " the others are left out.": figures / "groups.png",
         },
         study.notes,
+        study.found,
         dump_experiment(experiment),
     )
 
@@ -114,6 +118,9 @@ def _results(study: StudyReport) -> dict[str, object]:
             "margin": study.verdict.margin,
             "redundant_fraction": study.verdict.redundant_fraction,
         },
+        "search": None
+        if study.found is None
+        else {"settings": study.found.settings, "validation_accuracy": study.found.accuracy},
         "cells": [asdict(cell) for cell in study.verdict.cells],
         "semantic_against_random": [asdict(one) for one in study.verdict.advantages],
         "notes": study.notes,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from rayred.comparison import Advantage
+from rayred.search_results import Found
 from rayred.verdict import Cell, Verdict
 
 
-def format_table(verdict: Verdict) -> str:
-    """Return one line a selector and fraction, and the verdict below."""
+def format_table(verdict: Verdict, found: Found | None = None) -> str:
+    """Return one line a selector and fraction, what was searched for, and the verdict below."""
     header = (
         "selector",
         "fraction",
@@ -31,7 +32,9 @@ def format_table(verdict: Verdict) -> str:
     ]
     lines.insert(1, "-" * max(map(len, lines)))
     against = [_against_random(one) for one in verdict.advantages]
-    return "\n".join([*lines, "", *against, *([""] if against else []), verdict.sentence])
+    searched = [] if found is None else [found.sentence()]
+    parts = [lines, against, searched, [verdict.sentence]]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _against_random(one: Advantage) -> str:

@@ -1,0 +1,77 @@
+"""What a search for settings came to, and the file that it is kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FOUND_FILE = "search.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that were tried."""
+
+    name: str
+    """``search-`` and a digest of the settings."""
+    settings: dict[str, Any]
+    status: Literal["finished", "stopped", "failed"]
+    accuracy: float | None = None
+    """Share of the held-out images classified correctly, 0 to 1; of a stopped one, the last."""
+    train_seconds: float | None = None
+    reason: str = ""
+    """Why it failed."""
+    curve: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    """Points of the training's curve, the accuracy being that on the held-out images."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found."""
+
+    settings: dict[str, Any]
+    """Those of the candidate with the highest accuracy, of those that were trained to the end."""
+    accuracy: float
+    candidates: tuple[Candidate, ...]
+
+    def ranking(self) -> list[Candidate]:
+        """Return the candidates, the best first, those last that were not trained to the end."""
+        return sorted(
+            self.candidates, key=lambda one: (one.status != "finished", -(one.accuracy or 0.0))
+        )
+
+    def sentence(self) -> str:
+        """Say what was found, and how."""
+        count = len(self.candidates)
+        stopped = sum(candidate.status == "stopped" for candidate in self.candidates)
+        early = f", {stopped} of them stopped early" if stopped else ""
+        return (
+            f"Settings found: {describe(self.settings)} (best of {count} candidates{early}, by"
+            f" {100 * self.accuracy:.2f} % accuracy on held-out training images). All trials of the"
+            " verdict are trained to the end with them."
+        )
+
+
+def describe(settings: Mapping[str, Any]) -> str:
+    """Return settings in one line."""
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in settings.items()
+    )
+
+
+def load_found(path: Path) -> Found:
+    """Read what `save_found` wrote."""
+    stored = json.loads(path.read_text())
+    candidates = tuple(
+        Candidate(**{**one, "curve": tuple(one["curve"])}) for one in stored["candidates"]
+    )
+    return Found(stored["settings"], stored["accuracy"], candidates)
+
+
+def save_found(path: Path, found: Found) -> None:
+    """Write settings and candidates as JSON."""
+    path.write_text(json.dumps(asdict(found), indent=1) + "\n")
