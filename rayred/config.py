@@ -234,7 +234,7 @@ class Sweep(Settings):
     trials: Annotated[Int, Field(ge=1)] = 5
     """Trainings for every fraction and selector; the full set once a trial."""
     space: dict[str, Any] = {}
-    """Settings to be searched for: `model` or `train.KEY`, and a list or a Ray Tune space."""
+    """Lists or Ray Tune spaces of `model`, `train.KEY` or `linkage.KEY`, to be searched first."""
     search: Search = Search()
     """How they are searched for."""
 
@@ -382,6 +382,15 @@ class Experiment(Settings):
     def _searches_what_can_be(self) -> Experiment:
         for key, values in self.sweep.space.items():
             _check_searched(key)
+            if key.startswith("linkage.") and (
+                min(self.sweep.fractions) == 1 or self.resources.workers > 1
+            ):
+                raise PydanticCustomError(
+                    "linkage_searched",
+                    "sweep.{key}: is searched for by trainings on the smallest semantic subset:"
+                    " needs a fraction below 1 in sweep.fractions, and resources.workers: 1",
+                    {"key": key},
+                )
             for value in probes(values):
                 try:
                     self.with_settings({key: value})
@@ -416,10 +425,11 @@ class Experiment(Settings):
 
 
 def _check_searched(key: str) -> None:
-    """Raise unless a setting changes what a training on the full set comes to."""
+    """Raise unless it can be said by accuracy on held-out images which value is better."""
     searched = [name for name in Train.model_fields if name != "augment"]
     known = ["model", *(f"train.{name}" for name in searched)]
     known += [f"train.augment.{name}" for name in Augment.model_fields]
+    known += [f"linkage.{name}" for name in Linkage.model_fields]
     if key in known:
         return
     groups = {name: field.annotation for name, field in Experiment.model_fields.items()}
@@ -429,7 +439,8 @@ def _check_searched(key: str) -> None:
         raise PydanticCustomError(
             "not_searched",
             "sweep.{key}: a search goes by accuracy on held-out training images, so that it takes"
-            " model and train.* only; run a study for each value: --set {key}=VALUE --out DIR",
+            " model, train.* and linkage.* only; run a study for each value: --set {key}=VALUE"
+            " --out DIR",
             {"key": key},
         )
     allowed = [*Sweep.model_fields, *known]

@@ -35,7 +35,7 @@ from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, study_params, write_study
 from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, write_json
-from rayred.search import CANDIDATES, search_settings
+from rayred.search import CANDIDATES, judged_fraction, search_settings
 from rayred.search_results import Found
 from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
 from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
@@ -241,6 +241,8 @@ def _find_settings(
         "dataset": dataset.digest,
         "model": experiment.model,
         "train": experiment.train.model_dump(mode="json"),
+        "linkage": experiment.linkage.model_dump(mode="json"),
+        "fraction": judged_fraction(experiment),
         "space": experiment.sweep.space,
         "search": experiment.sweep.search.model_dump(mode="json"),
         "seed": experiment.seed,

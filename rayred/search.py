@@ -1,8 +1,9 @@
 """The search for settings, before the study: candidates trained with Ray Tune.
 
 Every candidate is trained once, on the training images but for some of every class, which it is
-judged by. The test split is not touched. Trials of the verdict have nothing to do with the search:
-they are all trained to their end afterwards, with the settings found.
+judged by; where the linkage is searched for, on what its own semantic subset keeps of them. The
+test split is not touched. Trials of the verdict have nothing to do with the search: they are all
+trained to their end afterwards, with the settings found.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.searcher import Searcher
 
+from rayred.class_trees import kept_images
 from rayred.config import Experiment
 from rayred.data.dataset import Dataset
 from rayred.errors import ConfigError, DataError, RayredError, TrainingError
 from rayred.execution import Execution
+from rayred.linkage import EngineSettings, linkage_trees, representatives
 from rayred.progress import progress_bar
 from rayred.run_folder import digest, read_json, write_json
 from rayred.search_results import Candidate, Found, describe
 from rayred.training.checkpoints import Checkpoints
+from rayred.training.embedding import embed_images
 from rayred.training.loop import Point, Task, Worker, train_model
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 
@@ -128,7 +132,12 @@ def search_settings(
         reasons = [candidate.reason for candidate in recorder.candidates if candidate.reason]
         raise TrainingError(f"search: no candidate was trained to the end: {reasons[0]}")
     best = min(finished, key=lambda candidate: (-(candidate.accuracy or 0.0), candidate.name))
-    return Found(best.settings, best.accuracy or 0.0, tuple(recorder.candidates))
+    return Found(
+        best.settings,
+        best.accuracy or 0.0,
+        judged_fraction(experiment),
+        tuple(recorder.candidates),
+    )
 
 
 def _count(experiment: Experiment) -> int:
@@ -327,6 +336,8 @@ def _train(
 
     torch.set_num_threads(scaling.threads)
     worker = Worker(torch.device("cuda" if scaling.gpu else "cpu"))
+    if judged_fraction(experiment) < 1:
+        rows = _semantic_subset(chosen, task, dataset, rows, worker)
     checkpoints = Checkpoints(storage, run_name)
     outcome = train_model(
         task,
@@ -339,6 +350,39 @@ def _train(
     )
     checkpoints.remove()
     return _ended(outcome.test_accuracy, outcome.train_seconds, outcome.curve, recipe.steps)
+
+
+def judged_fraction(experiment: Experiment) -> float:
+    """Return the share of the images that candidates are trained on, but for those held out.
+
+    All, unless the linkage is searched for, which makes a difference to semantic subsets only.
+    """
+    linkage = any(key.startswith("linkage.") for key in experiment.sweep.space)
+    return min(experiment.sweep.fractions) if linkage else 1.0
+
+
+def _semantic_subset(
+    chosen: Experiment, task: Task, dataset: Dataset, rows: NDArray[np.int64], worker: Worker
+) -> NDArray[np.int64]:
+    """Return what the study would keep of `rows` at its smallest fraction."""
+    reference = train_model(task, dataset, rows, worker=worker)
+    x_ND = embed_images(reference.model, dataset.train, worker.device)[rows]
+    labels = dataset.train.labels[rows]
+    members = [np.flatnonzero(labels == label) for label in range(len(dataset.classes))]
+    counts = [kept_images(len(places), judged_fraction(chosen)) for places in members]
+    trees = linkage_trees(
+        x_ND,
+        members,
+        counts,
+        method=chosen.linkage.method,
+        backend=chosen.linkage.backend,
+        settings=EngineSettings(device=worker.device.type),
+    )
+    kept = [
+        places[representatives(x_ND[places], tree.labels(count))]
+        for places, tree, count in zip(members, trees, counts, strict=True)
+    ]
+    return rows[np.sort(np.concatenate(kept))]
 
 
 def _ended(accuracy: float, seconds: float, curve: Sequence[Point], steps: int) -> dict[str, Any]:

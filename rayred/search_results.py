@@ -35,6 +35,8 @@ class Found:
     settings: dict[str, Any]
     """Those of the candidate with the highest accuracy, of those that were trained to the end."""
     accuracy: float
+    fraction: float
+    """Share of the images that candidates were trained on: below 1, semantic subsets."""
     candidates: tuple[Candidate, ...]
 
     def ranking(self) -> list[Candidate]:
@@ -48,10 +50,12 @@ class Found:
         count = len(self.candidates)
         stopped = sum(candidate.status == "stopped" for candidate in self.candidates)
         early = f", {stopped} of them stopped early" if stopped else ""
+        subset = f" after training on semantic {100 * self.fraction:g} % subsets"
         return (
             f"Settings found: {describe(self.settings)} (best of {count} candidates{early}, by"
-            f" {100 * self.accuracy:.2f} % accuracy on held-out training images). All trials of the"
-            " verdict are trained to the end with them."
+            f" {100 * self.accuracy:.2f} % accuracy on held-out training images"
+            f"{subset if self.fraction < 1 else ''}). All trials of the verdict are trained to the"
+            " end with them."
         )
 
 
@@ -69,7 +73,7 @@ def load_found(path: Path) -> Found:
     candidates = tuple(
         Candidate(**{**one, "curve": tuple(one["curve"])}) for one in stored["candidates"]
     )
-    return Found(stored["settings"], stored["accuracy"], candidates)
+    return Found(**{**stored, "candidates": candidates})
 
 
 def save_found(path: Path, found: Found) -> None:

@@ -96,7 +96,11 @@ def test_imagenet_protocol_is_the_papers():
         ),
         ({"sweep": {"train.lrr": [0.5]}}, "sweep.train.lrr: unknown key; did you mean 'train.lr'?"),
         ({"sweep": {"seed": [1, 2]}}, "sweep.seed: a search goes by accuracy on held-out"),
-        ({"sweep": {"linkage": {"method": ["complete"]}}}, "--set linkage.method=VALUE --out DIR"),
+        ({"sweep": {"data": {"image_size": [8, 9]}}}, "--set data.image_size=VALUE --out DIR"),
+        (
+            {"sweep": {"linkage.method": ["single"], "fractions": [1.0]}},
+            "sweep.linkage.method: is searched for by trainings on the smallest semantic subset",
+        ),
         ({"sweep": {"train.lr": [0.1, -1]}}, "sweep.train.lr: -1: Input should be greater than 0"),
         (
             {"sweep": {"train.lr": 0.1}},

@@ -112,6 +112,17 @@ def test_a_candidate_that_falls_behind_is_stopped_early_and_never_chosen(cluster
     assert f"{len(stopped)} of them stopped early" in found.sentence()
 
 
+def test_linkages_are_judged_by_trainings_on_their_own_semantic_subsets(cluster, tmp_path):
+    experiment = experiment_of(**{"linkage.method": ["complete", "single"], "train.steps": [60]})
+    found, told = search(cluster, tmp_path, experiment)
+    assert {candidate.settings["linkage.method"] for candidate in told} == {"complete", "single"}
+    assert len({tuple(point["train_loss"] for point in one.curve) for one in told}) == 2
+    # An epoch of half the images, but for those held out: 585 or so of 1,297.
+    epochs = 60 * 64 / 585
+    assert all(one.curve[-1]["epoch"] == pytest.approx(epochs, rel=0.02) for one in told)
+    assert "after training on semantic 50 % subsets" in found.sentence()
+
+
 def test_a_candidate_that_fails_is_told_with_its_reason(cluster, tmp_path):
     found, told = search(cluster, tmp_path, experiment_of(**{"train.lr": [0.1, 1e30]}))
     assert found.settings == {"train.lr": 0.1}
