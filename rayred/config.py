@@ -336,6 +336,11 @@ class Experiment(Settings):
     storage: str = "auto"
     """Checkpoints of Ray Train: a path or URL that all nodes share. auto: DIR/ray, one node."""
 
+    @property
+    def dataset_name(self) -> str:
+        """The data set in a word: the study's name where it is one's own files."""
+        return self.name if self.dataset.startswith(DATASET_SCHEMES) else self.dataset
+
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, given: str) -> str:

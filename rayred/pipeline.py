@@ -117,7 +117,7 @@ def run(
                     trees = _grow_trees(job, embeddings, actors)
                     subsets = _choose_subsets(job, embeddings, trees, actors)
                 results = _sweep(job, subsets, tracker)
-                verdict = judge(experiment.name, results, experiment.verdict.margin)
+                verdict = judge(experiment.dataset_name, results, experiment.verdict.margin)
                 write_study(experiment, folder, dataset, verdict, results, found)
                 tracker.finish(reference.value)
     failed = tuple(result for result in results if result.status == "failed")

@@ -40,7 +40,7 @@ def report(out: Path | str) -> Verdict:
     made_of = read_json(folder / "results.json").get("dataset", {}).get("digest", dataset.digest)
     if made_of != dataset.digest:
         raise RunFolderError(f"{out}: {experiment.dataset} has changed since the run")
-    verdict = judge(experiment.name, results, experiment.verdict.margin)
+    verdict = judge(experiment.dataset_name, results, experiment.verdict.margin)
     save_results(folder / "results.parquet", results)
     write_study(experiment, folder, dataset, verdict, results, _found(folder, experiment))
     return verdict
@@ -58,7 +58,7 @@ def results(out: Path | str) -> Verdict:
     trials = _trials_so_far(folder, experiment)
     if not trials:
         raise RunFolderError(f"{out}: no trial has ended yet; finish it with 'rayred run'")
-    return judge(experiment.name, trials, experiment.verdict.margin)
+    return judge(experiment.dataset_name, trials, experiment.verdict.margin)
 
 
 def tracking_of(out: Path | str) -> tuple[str, str]:

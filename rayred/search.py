@@ -119,6 +119,8 @@ def search_settings(
     known = {path.stem: read_json(path) for path in sorted(folder.glob("[!.]*.json"))}
     shared = (experiment, ray.put(held_out), ray.put(rows), execution, known)
     total = _count(experiment)
+    if known:
+        logger.info("search: %d of %d candidates are already done", len(known), total)
     with progress_bar("search", "candidate", total, 0) as bar:
         recorder = _Recorder(folder, on_candidate, total, bar)
         _tune(shared, recorder)

@@ -51,10 +51,12 @@ CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
-# MLflow's own settings: a server that does not answer is given up after seconds, not minutes.
+# MLflow's own settings: a server that does not answer is given up after seconds, not minutes, and
+# its addresses are not printed run by run.
 _CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

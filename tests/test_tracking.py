@@ -107,6 +107,7 @@ def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(server, t
     for _ in range(2):
         sent = rayred("upload", out)
         assert sent.returncode == 0, sent.stderr
+        assert sent.stdout == f"MLflow at {server.address} has all of {out}\n"
         assert len(names_of(server.address)) == len(set(names_of(server.address))) == 7
         assert {run.info.status for run in runs_of(server.address)} == {"FINISHED"}
     client = create_store(server.address)
