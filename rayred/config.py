@@ -377,9 +377,9 @@ class Experiment(Settings):
             )
         if self.sweep.search.asha and self.resources.workers > 1:
             raise PydanticCustomError("asha", "sweep.search.asha needs resources.workers: 1")
-        if self.data.load == "stream" and not self.dataset.startswith(("folder:", "imagenet")):
+        if self.data.load == "stream" and self.dataset in DATASETS and self.dataset != "imagenet":
             raise PydanticCustomError(
-                "stream", "data.load: stream needs image files (folder:PATH or imagenet)"
+                "stream", "data.load: stream is for folder:PATH, parquet:GLOB and imagenet"
             )
         return self
 

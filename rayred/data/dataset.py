@@ -46,11 +46,12 @@ class Split:
 
     def part(self, first: int, end: int) -> Split:
         """Return the images from `first` up to before `end`; nothing is copied or decoded."""
-        rows = slice(first, end)
-        images = self.images
+        rows, images = slice(first, end), self.images
+        if isinstance(images, ImageFiles):
+            return self.take(np.arange(first, min(end, len(self))))
         return replace(
             self,
-            images=images.part(rows) if isinstance(images, ImageFiles) else images[rows],
+            images=images[rows],
             labels=self.labels[rows],
             names=self.names[rows],
         )

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rayred.config import Data
 from rayred.errors import DataError
 
 Encoded = Path | bytes
@@ -25,12 +26,57 @@ Box = tuple[float, float, float, float]
 _DECODING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
+class ImageSource(Protocol):
+    """Encoded images, by position."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Encoded: ...
+
+    def name(self, index: int) -> str:
+        """Say which image is meant."""
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return some of the images."""
+
+    def fingerprint(self) -> str:
+        """Return a digest that tells these images from others, without reading them."""
+
+
 @dataclass(frozen=True)
-class ImageFiles:
-    """Image files as an array that decodes what is asked of it: ``files[indices]``."""
+class FilePaths:
+    """Image files that every worker can open."""
 
     paths: tuple[str, ...]
-    """N paths that every worker can open."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Path:
+        return Path(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """Return the path."""
+        return self.paths[index]
+
+    def take(self, rows: NDArray[np.int64]) -> FilePaths:
+        """Return some of the files."""
+        return FilePaths(tuple(self.paths[row] for row in rows))
+
+    def fingerprint(self) -> str:
+        """Return a digest of names and sizes of the files."""
+        total = hashlib.sha256()
+        for path in self.paths:
+            total.update(f"{path}\0{Path(path).stat().st_size}\n".encode())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Encoded images as an array that decodes what is asked of it: ``files[indices]``."""
+
+    source: ImageSource
+    """N images."""
     image_size: int
     """Side of the decoded images, in pixels."""
     channels: int
@@ -41,22 +87,18 @@ class ImageFiles:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, H, W, C), as of an array."""
-        return len(self.paths), self.image_size, self.image_size, self.channels
+        return len(self.source), self.image_size, self.image_size, self.channels
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.source)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the chosen images, resized and centrally cropped, (n, H, W, C) uint8."""
         return self.crop(indices, None)
 
-    def part(self, rows: slice) -> ImageFiles:
-        """Return some of the files."""
-        return replace(self, paths=self.paths[rows])
-
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
-        """Return some of the files."""
-        return replace(self, paths=tuple(self.paths[row] for row in rows))
+        """Return some of the images."""
+        return replace(self, source=self.source.take(rows))
 
     def crop(
         self,
@@ -79,15 +121,15 @@ class ImageFiles:
         side = self.image_size
 
         def decode_one(position: int) -> NDArray[np.uint8]:
-            path = Path(self.paths[int(indices[position])])
+            index = int(indices[position])
             try:
-                image = _open(path, self.channels)
+                image = _open(self.source[index], self.channels)
             except _DECODING_ERRORS as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # the file system's fault, not the image's: worth another try
                 raise DataError(
-                    f"{path}: cannot decode the image: {error}; repair or remove it, or set"
-                    " data.undecodable: skip"
+                    f"{self.source.name(index)}: cannot decode the image: {error}; repair or remove"
+                    " it, or set data.undecodable: skip"
                 ) from error
             if boxes is None:
                 return _as_array(_central(image, side, self.center_crop))
@@ -99,11 +141,36 @@ class ImageFiles:
         return np.stack(decoded).reshape(len(indices), side, side, self.channels)
 
     def fingerprint(self) -> str:
-        """Return a digest of names and sizes of the files, without reading them."""
-        total = hashlib.sha256(repr((self.image_size, self.channels, self.center_crop)).encode())
-        for path in self.paths:
-            total.update(f"{path}\0{Path(path).stat().st_size}\n".encode())
-        return total.hexdigest()
+        """Return a digest that tells these images from others, without reading them."""
+        settings = repr((self.image_size, self.channels, self.center_crop))
+        return hashlib.sha256((settings + self.source.fingerprint()).encode()).hexdigest()
+
+
+def image_files(source: ImageSource, data: Data) -> tuple[ImageFiles, dict[int, str]]:
+    """Return images that are decoded when needed, and ``"name: reason"`` of those left out.
+
+    Raises
+    ------
+    DataError
+        There is no `image_size`, or the first image cannot be decoded.
+    """
+    if data.image_size is None:
+        raise DataError("data.image_size: images that are streamed need it, in pixels")
+    # Nothing is decoded before it is needed, but what is to be skipped must be known.
+    broken = _undecodable(source) if data.undecodable == "skip" else {}
+    if broken:
+        intact = [position for position in range(len(source)) if position not in broken]
+        source = source.take(np.array(intact, dtype=np.int64))
+    channels = _channels(source) if len(source) else 3
+    return ImageFiles(source, data.image_size, channels, data.center_crop), broken
+
+
+def streams(count: int, data: Data) -> bool:
+    """Whether images are to be decoded when needed, as they do not fit into memory."""
+    if data.load != "auto":
+        return data.load == "stream"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return count * 3 * (data.image_size or 0) ** 2 > memory / 4
 
 
 def decode_all(
@@ -166,27 +233,27 @@ def decode_all(
     return _stack(arrays, [names[place] for place in kept]), np.array(kept, np.int64), skipped
 
 
-def undecodable_files(paths: Sequence[Path]) -> dict[int, str]:
-    """Return ``"path: reason"`` of every file that cannot be decoded, by its position."""
+def _undecodable(source: ImageSource) -> dict[int, str]:
+    """Return ``"name: reason"`` of every image that cannot be decoded, by its position."""
 
-    def attempt(path: Path) -> str | None:
+    def attempt(position: int) -> str | None:
         try:
-            _open(path)
+            _open(source[position])
         except _DECODING_ERRORS as error:
-            return f"{path}: {error}"
+            return f"{source.name(position)}: {error}"
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        reasons = threads.map(attempt, paths)
+        reasons = threads.map(attempt, range(len(source)))
         return {position: reason for position, reason in enumerate(reasons) if reason}
 
 
-def first_image_channels(path: Path) -> int:
-    """Return 1 if the image is grey, else 3."""
+def _channels(source: ImageSource) -> int:
+    """Return 1 if the first image is grey, else 3."""
     try:
-        return 1 if _open(path).mode == "L" else 3
+        return 1 if _open(source[0]).mode == "L" else 3
     except _DECODING_ERRORS as error:
-        raise DataError(f"{path}: cannot decode the image: {error}") from error
+        raise DataError(f"{source.name(0)}: cannot decode the image: {error}") from error
 
 
 def _open(source: Encoded, channels: int | None = None) -> Image.Image:

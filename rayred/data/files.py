@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from rayred.config import Data
 from rayred.data.dataset import Split
-from rayred.data.decode import ImageFiles, decode_all, first_image_channels, undecodable_files
+from rayred.data.decode import FilePaths, decode_all, image_files, streams
 from rayred.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
@@ -66,18 +65,9 @@ def files_split(
     """Return the files as a split: decoded into memory, or left on disk where they do not fit."""
     label_array = np.asarray(labels, dtype=np.int64)
     names = [str(path.relative_to(folder)) for path in paths]
-    if _streams(paths, data):
-        if data.image_size is None:
-            raise DataError("data.image_size: images that are streamed need it, in pixels")
-        # Nothing is decoded before it is needed, but what is to be skipped must be known.
-        broken = undecodable_files(paths) if data.undecodable == "skip" else {}
+    if streams(len(paths), data):
+        files, broken = image_files(FilePaths(tuple(str(path.resolve()) for path in paths)), data)
         intact = [position for position in range(len(paths)) if position not in broken]
-        files = ImageFiles(
-            tuple(str(paths[position].resolve()) for position in intact),
-            data.image_size,
-            first_image_channels(paths[intact[0]]) if intact else 3,
-            data.center_crop,
-        )
         intact_names = [names[position] for position in intact]
         return Split(
             files, label_array[intact], intact_names, classes, folder, tuple(broken.values())
@@ -90,11 +80,3 @@ def files_split(
         undecodable=data.undecodable,
     )
     return Split(images, label_array[kept], [names[i] for i in kept], classes, folder, skipped)
-
-
-def _streams(paths: Sequence[Path], data: Data) -> bool:
-    if data.load != "auto":
-        return data.load == "stream"
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    decoded = len(paths) * 3 * (data.image_size or 0) ** 2
-    return decoded > memory / 4

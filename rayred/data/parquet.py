@@ -8,69 +8,131 @@ from __future__ import annotations
 
 import glob
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow import fs
 
 from rayred.config import Data
 from rayred.data.dataset import Split
-from rayred.data.decode import decode_all
+from rayred.data.decode import decode_all, image_files, streams
+from rayred.data.packed import pack
 from rayred.errors import DataError
 
 
 def parquet_split(pattern: str, data: Data) -> Split:
-    """Read and decode every row of the files that match the glob, in order of file name."""
-    paths = [Path(path) for path in sorted(glob.glob(str(Path(pattern).expanduser())))]  # noqa: PTH207
-    if not paths:
+    """Read the rows of all files that match, in order of file name.
+
+    Parameters
+    ----------
+    pattern
+        A glob on this machine, or of names in a folder anywhere else that Arrow reaches, as
+        ``s3://BUCKET/FOLDER/train-*.parquet``.
+    data
+        How images are read: decoded into memory, or left where they are if they do not fit.
+    """
+    uri, files = _matching(pattern)
+    if not files:
         raise DataError(f"parquet:{pattern}: no file matches")
-    tables = [_read(path) for path in paths]
-    names: list[str] = []
-    encoded: list[bytes] = []
-    for path, table in zip(paths, tables, strict=True):
-        for row, image in enumerate(table.column("image").to_pylist()):
-            name = (image or {}).get("path") or f"{path.name} row {row}"
-            names.append(name)
-            encoded.append((image or {}).get("bytes") or b"")
-    labels = np.concatenate([table.column("label").to_numpy() for table in tables])
-    classes = _class_names(tables[0], paths[0]) or _numbered(labels)
+    system, _ = fs.FileSystem.from_uri(uri)
+    schemas = [_schema(system, file.path) for file in files]
+    tables = [_read(system, file.path, ["image.path", "label"]) for file in files]
+    names = [
+        name or f"{Path(file.path).name} row {row}"
+        for file, table in zip(files, tables, strict=True)
+        for row, name in enumerate(_names(table))
+    ]
+    labels = np.concatenate(
+        [_labels(table, f.path) for f, table in zip(files, tables, strict=True)]
+    )
+    classes = _class_names(schemas[0], files[0].path) or _numbered(labels)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         raise DataError(
             f"parquet:{pattern}: labels run from {labels.min()} to {labels.max()}, but there are"
             f" {len(classes)} class names"
         )
-    images, kept, skipped = decode_all(
+    if streams(len(labels), data):
+        packed = pack(uri, files, Path(data.root) / "unpacked", list(map(len, tables)))
+        images, broken = image_files(packed, data)
+        intact = [position for position in range(len(labels)) if position not in broken]
+        skipped = tuple(f"{names[position]}: {broken[position]}" for position in broken)
+        return Split(images, labels[intact], [names[i] for i in intact], classes, skipped=skipped)
+    encoded = [
+        (image or {}).get("bytes") or b""
+        for file in files
+        for image in _read(system, file.path, ["image.bytes"]).column("image").to_pylist()
+    ]
+    decoded, kept, left_out = decode_all(
         encoded,
         names,
         image_size=data.image_size,
         center_crop=data.center_crop,
         undecodable=data.undecodable,
     )
-    return Split(
-        images, labels[kept].astype(np.int64), [names[i] for i in kept], classes, skipped=skipped
-    )
+    return Split(decoded, labels[kept], [names[i] for i in kept], classes, skipped=left_out)
 
 
-def _read(path: Path) -> pa.Table:
+def _matching(pattern: str) -> tuple[str, list[fs.FileInfo]]:
+    """Return an address of the file system, and its files that match."""
+    if "://" not in pattern:
+        paths = sorted(glob.glob(str(Path(pattern).expanduser().absolute())))  # noqa: PTH207
+        return "file:///", fs.LocalFileSystem().get_file_info(paths)
+    address, _, options = pattern.partition("?")
+    folder, _, wanted = address.rpartition("/")
+    uri = f"{folder}?{options}" if options else folder
     try:
-        table = pq.read_table(path, columns=["image", "label"])
-    except (OSError, pa.ArrowException, KeyError) as error:
+        system, root = fs.FileSystem.from_uri(uri)
+        found = system.get_file_info(fs.FileSelector(root))
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"parquet:{pattern}: {error}") from error
+    files = [file for file in found if file.is_file and fnmatch(file.base_name, wanted)]
+    return uri, sorted(files, key=lambda file: file.path)
+
+
+def _schema(system: fs.FileSystem, path: str) -> pa.Schema:
+    try:
+        schema = pq.read_schema(path, filesystem=system)
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not a Parquet file with image and label: {error}") from error
-    missing = {"image", "label"} - set(table.column_names)
+    missing = {"image", "label"} - set(schema.names)
     if missing:
         raise DataError(f"{path}: has no column {sorted(missing)[0]!r}; expected image and label")
-    image = table.schema.field("image").type
+    image = schema.field("image").type
     if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
         raise DataError(f"{path}: column 'image' is {image}; expected a struct with 'bytes'")
-    label = table.schema.field("label").type
-    if not pa.types.is_integer(label) or table.column("label").null_count:
+    if not pa.types.is_integer(schema.field("label").type):
+        label = schema.field("label").type
         raise DataError(f"{path}: column 'label' is {label}; expected integers without gaps")
-    return table
+    return schema
 
 
-def _class_names(table: pa.Table, path: Path) -> tuple[str, ...] | None:
-    metadata = (table.schema.metadata or {}).get(b"huggingface")
+def _read(system: fs.FileSystem, path: str, columns: list[str]) -> pa.Table:
+    try:
+        with system.open_input_file(path) as stream:
+            return pq.ParquetFile(stream).read(columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _names(table: pa.Table) -> list[str | None]:
+    if "image" not in table.column_names:
+        return [None] * len(table)
+    return [(image or {}).get("path") for image in table.column("image").to_pylist()]
+
+
+def _labels(table: pa.Table, path: str) -> NDArray[np.int64]:
+    labels = table.column("label")
+    if labels.null_count:
+        raise DataError(f"{path}: column 'label' has gaps; expected integers without gaps")
+    return np.asarray(labels.to_numpy(), dtype=np.int64)
+
+
+def _class_names(schema: pa.Schema, path: str) -> tuple[str, ...] | None:
+    metadata = (schema.metadata or {}).get(b"huggingface")
     if metadata is None:
         return None
     try:
