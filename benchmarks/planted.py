@@ -121,7 +121,7 @@ def main() -> None:
                     name,
                     f"{cell.selector} {cell.fraction:g}",
                     str(cell.trials),
-                    f"{cell.mean:.2f} %",
+                    f"{cell.mean:.2f} ± {cell.deviation:.2f} %",
                     f"{cell.difference:+.2f}" if cell.difference is not None else "–",
                     cell.outcome or "–",
                 ]

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -41,6 +43,9 @@ MODELS = (
     "resnext101_32x8d",
     "resnext101_64x4d",
 )
+
+MOST_COMBINATIONS = 100
+"""Combinations of settings searched for that are tried before one of them is called impossible."""
 
 # What a recipe sets where the experiment file is silent. `paper` is the CIFAR column of the
 # paper's training table (arXiv 1901.11409, section 4); warm-up is its 2,500 of 100,000 steps.
@@ -249,22 +254,26 @@ class Sweep(Settings):
             own["space"] = {**own.get("space", {}), **dotted(others)}
         return own
 
-    @field_validator("space")
-    @classmethod
-    def _are_spaces(cls, given: dict[str, Any]) -> dict[str, Any]:
-        for key, values in given.items():
-            check_space(key, values)
-        return given
-
     @model_validator(mode="after")
-    def _grid_has_lists(self) -> Sweep:
-        spaces = [key for key, values in self.space.items() if not isinstance(values, list)]
-        if self.search.method == "grid" and spaces:
-            raise PydanticCustomError(
-                "grid",
-                "search.method grid: {key} is no list; list its values, or choose random or optuna",
-                {"key": spaces[0]},
-            )
+    def _method_has_its_spaces(self) -> Sweep:
+        for key, values in self.space.items():
+            if self.search.method == "grid" and not isinstance(values, list):
+                raise PydanticCustomError(
+                    "grid",
+                    "search.method grid: {key} is no list; list its values, or choose random or"
+                    " optuna",
+                    {"key": key},
+                )
+            if (
+                self.search.method == "optuna"
+                and isinstance(values, dict)
+                and "qloguniform" in values
+            ):
+                raise PydanticCustomError(
+                    "qloguniform",
+                    "search.method optuna: {key}: has no qloguniform; use loguniform, or random",
+                    {"key": key},
+                )
         return self
 
     @field_validator("fractions", "selectors")
@@ -385,38 +394,69 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _searches_what_can_be(self) -> Experiment:
-        for key, values in self.sweep.space.items():
+        space = self.sweep.space
+        for key, values in space.items():
             _check_searched(key)
+            check_space(key, values)
             if key.startswith("linkage.") and (
-                min(self.sweep.fractions) == 1 or self.resources.workers > 1
+                min(self.sweep.fractions) == 1
+                or "semantic" not in self.sweep.selectors
+                or self.resources.workers > 1
             ):
                 raise PydanticCustomError(
                     "linkage_searched",
                     "sweep.{key}: is searched for by trainings on the smallest semantic subset:"
-                    " needs a fraction below 1 in sweep.fractions, and resources.workers: 1",
+                    " needs semantic in sweep.selectors, a fraction below 1 in sweep.fractions, and"
+                    " resources.workers: 1",
                     {"key": key},
                 )
+        for key, values in space.items():
+            others = {name: probes(space[name]) for name in space if name != key}
             for value in probes(values):
-                try:
-                    self.with_settings({key: value})
-                except ValidationError as error:
-                    detail = error.errors()[0]
-                    raise PydanticCustomError(
-                        "space",
-                        "sweep.{key}: {value}: {message}",
-                        {"key": key, "value": repr(value), "message": detail["msg"]},
-                    ) from error
+                self._try(key, value, others)
         return self
+
+    def _try(self, key: str, value: Any, others: Mapping[str, list[Any]]) -> None:
+        """Raise unless a value can be used with some values of the other keys searched for."""
+        problems: list[str] = []
+        combinations = itertools.product(*others.values())
+        for combination in itertools.islice(combinations, MOST_COMBINATIONS):
+            try:
+                self.with_settings({**dict(zip(others, combination, strict=True)), key: value})
+            except ValidationError as error:
+                problems.append(error.errors()[0]["msg"])
+            else:
+                return
+        raise PydanticCustomError(
+            "space",
+            "sweep.{key}: {value}: {message}",
+            {"key": key, "value": repr(value), "message": problems[0]},
+        )
+
+    def linkages(self) -> list[Linkage]:
+        """Return all linkages that the study may come to use."""
+        searched = {
+            key: probes(values)
+            for key, values in self.sweep.space.items()
+            if key.startswith("linkage.")
+        }
+        found = []
+        for combination in itertools.product(*searched.values()):
+            with contextlib.suppress(ValidationError):
+                settings = dict(zip(searched, combination, strict=True))
+                found.append(self.with_settings(settings).linkage)
+        return found
 
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
         """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
 
-        What a recipe or the number of steps had set follows the replaced ones.
+        What a recipe had set, but for the number of steps, follows the replaced ones.
         """
         given = self.model_dump()
         recipe = RECIPES[self.train.recipe]
         warmup_steps = round(recipe["warmup_fraction"] * self.train.steps)
         defaults = {**recipe, "warmup_steps": warmup_steps}
+        del defaults["steps"]
         train = given["train"].items()
         given["train"] = {k: v for k, v in train if k not in defaults or v != defaults[k]}
         given["sweep"]["space"] = {}
@@ -431,7 +471,9 @@ class Experiment(Settings):
 
 def _check_searched(key: str) -> None:
     """Raise unless it can be said by accuracy on held-out images which value is better."""
-    searched = [name for name in Train.model_fields if name != "augment"]
+    # Those left out make no difference to what is trained, or have keys of their own.
+    unsearched = ("augment", "checkpoint_steps", "evaluate_every")
+    searched = [name for name in Train.model_fields if name not in unsearched]
     known = ["model", *(f"train.{name}" for name in searched)]
     known += [f"train.augment.{name}" for name in Augment.model_fields]
     known += [f"linkage.{name}" for name in Linkage.model_fields]

@@ -8,10 +8,12 @@ import subprocess
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rayred.cluster import Cluster
 from rayred.run_folder import RunFolder, read_json, write_json
+
+if TYPE_CHECKING:
+    from rayred.cluster import Cluster
 
 ENVIRONMENT_FILE = "environment.json"
 PACKAGES = ("rayred", "ray", "torch", "torchvision", "numpy", "mlflow")

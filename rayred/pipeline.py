@@ -35,8 +35,9 @@ from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, study_params, write_study
 from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, write_json
-from rayred.search import CANDIDATES, judged_fraction, search_settings
+from rayred.search import CANDIDATES, search_settings
 from rayred.search_results import Found
+from rayred.search_trial import judged_fraction
 from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
 from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
 from rayred.sweep import SweepInputs, remove_stale_trials, run_sweep
@@ -101,8 +102,10 @@ def run(
     dataset = load_dataset(experiment.dataset, experiment.data)
     with connect(address) as cluster:
         execution = Execution.plan(experiment, cluster, path)
-        check_backend(experiment.linkage, execution.clustering)
+        for linkage in experiment.linkages():
+            check_backend(linkage, execution.clustering)
         with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
+            folder.hold(dataset.digest)
             execution = execution.within(folder.identity)
             Environment.describe(cluster).save(folder)
             tracker = start_tracking(experiment, folder, dataset.facts())
@@ -250,11 +253,11 @@ def _find_settings(
     }
 
     def search(key: str) -> Found:
-        candidates = folder / CANDIDATES / key
-        return search_settings(experiment, dataset, execution, candidates, tracker.log_candidate)
+        candidates = folder / CANDIDATES
+        told = tracker.log_candidate
+        return search_settings(experiment, dataset, execution, candidates, key, told)
 
     found = folder.run(SEARCH, inputs, search).value
-    folder.remove(CANDIDATES)
     logger.info("search: %s", found.sentence())
     tracker.log_found(found, study_params(experiment.with_settings(found.settings)))
     return found

@@ -86,8 +86,8 @@ def upload(out: Path | str, uri: str | None = None) -> Tracker:
     if not (folder / "results.json").exists():
         raise RunFolderError(f"{out}: the run is not finished; finish it with 'rayred run'")
     dataset = read_json(folder / "results.json")["dataset"]
-    tracker = start_tracking(experiment, folder, dataset, uri)
     found = _found(folder, experiment)
+    tracker = start_tracking(experiment, folder, dataset, uri, found)
     if found is not None:
         tracker.log_found(found, {})
     for result in _trials_so_far(folder, experiment):
@@ -112,7 +112,9 @@ def _open_finished(path: Path) -> tuple[RunFolder, Experiment]:
 def _found(folder: RunFolder, experiment: Experiment) -> Found | None:
     if not experiment.sweep.space or not (folder / FOUND_FILE).exists():
         return None
-    return load_found(folder / FOUND_FILE)
+    found = load_found(folder / FOUND_FILE)
+    # Another search's, if the run that was to replace it has not come so far.
+    return found if found.space == experiment.sweep.space else None
 
 
 def found_settings(out: Path | str) -> Found | None:
@@ -189,12 +191,24 @@ def start_tracking(
     folder: RunFolder,
     dataset: Mapping[str, str | int],
     uri: str | None = None,
+    found: Found | None = None,
 ) -> Tracker:
-    """Return a tracker whose parent run is there, or that says why MLflow does not answer."""
+    """Return a tracker whose parent run is there, or that says why MLflow does not answer.
+
+    Parameters
+    ----------
+    experiment, folder, dataset
+        The study, and what tells its data set from others.
+    uri
+        Tracking server or database; by default the experiment's own.
+    found
+        What the experiment's settings were found by; none where a search is still to come.
+    """
     params = study_params(experiment)
-    if experiment.sweep.space and not (folder / FOUND_FILE).exists():
+    if found is None and experiment.sweep.space:
         # Params are fixed for good in MLflow: these wait for what the search finds.
-        params = {k: v for k, v in params.items() if k != "model" and not k.startswith("train.")}
+        open_groups = ("model", "train.", "linkage.")
+        params = {k: v for k, v in params.items() if not k.startswith(open_groups)}
     tracker = Tracker(
         uri or tracking_uri(experiment.tracking.uri, folder),
         experiment.tracking.experiment,

@@ -16,7 +16,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,8 @@ from typing import Any, Generic, TypeVar
 import yaml
 
 from rayred.config import Experiment
-from rayred.errors import RunFolderError
-from rayred.experiment_file import dump_experiment, flatten
+from rayred.errors import ConfigError, RunFolderError
+from rayred.experiment_file import dump_experiment, flatten, parse_experiment
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -36,6 +36,8 @@ IDENTITY_FILE = "identity"
 TRIALS = "sweep.trials"
 SWEEP_RECORD = "stages/sweep.json"
 """Says whose trials lie in the folder: written when all others have been removed."""
+DATASET_RECORD = "stages/dataset.json"
+"""Digest of the data set."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 MADE_HERE = (
     CONFIG_FILE,
@@ -98,6 +100,13 @@ class RunFolder:
     def identity(self) -> str:
         """A name for this study that no other has, made with the folder."""
         return (self / IDENTITY_FILE).read_text().strip()
+
+    def hold(self, dataset_digest: str) -> None:
+        """Take a new identity if the data set is another than the one that was worked on."""
+        known = read_json(self / DATASET_RECORD).get("digest", dataset_digest)
+        if known != dataset_digest:
+            _renew_identity(self)
+        write_json(self / DATASET_RECORD, {"digest": dataset_digest})
 
     def run(
         self, stage: Stage[M, T], inputs: Mapping[str, Any], make: Callable[[str], M]
@@ -249,6 +258,9 @@ def _settings(config: Path, experiment: Experiment) -> tuple[dict[str, Any], dic
     stored = yaml.safe_load(config.read_text())
     if not isinstance(stored, dict):
         raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
+    # With defaults for settings that are newer than the folder; of another version: as it is.
+    with suppress(ConfigError):
+        stored = parse_experiment(stored, str(config)).model_dump(mode="json")
     return flatten(stored), flatten(experiment.model_dump(mode="json"))
 
 
@@ -259,7 +271,10 @@ def _renew_identity(folder: RunFolder) -> None:
 
 def _sweep_up(folder: RunFolder) -> None:
     """Remove what a run that was killed was just writing."""
-    for place in (folder.path, *(folder / name for name in ("figures", "stages", "trials"))):
+    for place in (
+        folder.path,
+        *(folder / name for name in ("figures", "search", "stages", "trials")),
+    ):
         for path in place.glob(".*") if place.is_dir() else ():
             if TEMPORARY.fullmatch(path.name):
                 _remove(path)

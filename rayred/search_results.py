@@ -37,6 +37,8 @@ class Found:
     accuracy: float
     fraction: float
     """Share of the images that candidates were trained on: below 1, semantic subsets."""
+    space: dict[str, Any]
+    """What was searched, as in the experiment file."""
     candidates: tuple[Candidate, ...]
 
     def ranking(self) -> list[Candidate]:
@@ -67,12 +69,15 @@ def describe(settings: Mapping[str, Any]) -> str:
     )
 
 
+def load_candidate(stored: Mapping[str, Any]) -> Candidate:
+    """Return the candidate that `dataclasses.asdict` was given."""
+    return Candidate(**{**stored, "curve": tuple(stored["curve"])})
+
+
 def load_found(path: Path) -> Found:
     """Read what `save_found` wrote."""
     stored = json.loads(path.read_text())
-    candidates = tuple(
-        Candidate(**{**one, "curve": tuple(one["curve"])}) for one in stored["candidates"]
-    )
+    candidates = tuple(load_candidate(one) for one in stored["candidates"])
     return Found(**{**stored, "candidates": candidates})
 
 

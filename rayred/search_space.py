@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,23 +38,26 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def check_space(key: str, values: Any) -> None:
     """Raise unless `values` is a list or a search space."""
-    if isinstance(values, list) and values:
-        return
     problem = ""
-    if not _is_space(values):
+    if isinstance(values, list) and values:
+        if len({repr(value) for value in values}) < len(values):
+            problem = "the same value is listed twice"
+    elif not _is_space(values):
         problem = "expected a list of values or a search space such as {loguniform: [0.01, 0.5]}"
     else:
         ((name, arguments),) = values.items()
         if name == "choice":
             problem = "" if isinstance(arguments, list) and arguments else "expected a list"
         elif not _is_range(name, arguments):
-            step = " and a step" if SPACES[name] == 3 else ""
+            whole = " whole" if "int" in name else ""
             positive = " above 0" if "log" in name else ""
-            problem = f"expected two ascending numbers{positive}{step}"
+            step = ", each a multiple of the step that follows them" if SPACES[name] == 3 else ""
+            words = " (YAML takes 1e-4 for a word; write 1.0e-4)" if _has_words(arguments) else ""
+            problem = f"expected two ascending{whole} numbers{positive}{step}{words}"
     if problem:
         raise PydanticCustomError(
             "space",
-            "{key}: {values}: {problem}. Allowed: lists, {allowed}",
+            "sweep.{key}: {values}: {problem}. Allowed: lists, {allowed}",
             {"key": key, "values": str(values), "problem": problem, "allowed": ", ".join(SPACES)},
         )
 
@@ -65,12 +69,13 @@ def probes(values: Any) -> list[Any]:
     ((name, arguments),) = values.items()
     if name == "choice":
         return list(arguments)
-    low, high = arguments[:2]
+    low, high, *step = arguments
+    if step:
+        return [low, low + step[0], high]
     if "int" in name:
-        return [low, high - 1]
+        return [low, *([low + 1] if low + 1 < high else []), high - 1]
     # Neither an end nor a whole number: where whole numbers are wanted, it is refused.
-    between = [] if name.startswith("q") else [low + 0.381966 * (high - low)]
-    return [float(low), float(high), *between]
+    return [float(low), float(high), low + 0.381966 * (high - low)]
 
 
 def _is_space(values: Any) -> bool:
@@ -80,7 +85,16 @@ def _is_space(values: Any) -> bool:
 def _is_range(name: str, arguments: Any) -> bool:
     if not isinstance(arguments, list) or len(arguments) != SPACES[name]:
         return False
-    if not all(type(number) in (int, float) for number in arguments):
+    kinds = (int,) if "int" in name else (int, float)
+    if not all(type(number) in kinds for number in arguments):
         return False
     low, high, *step = arguments
-    return low < high and (low > 0 or "log" not in name) and all(size > 0 for size in step)
+    stepwise = all(
+        size > 0 and all(math.isclose(round(end / size) * size, end) for end in (low, high))
+        for size in step
+    )
+    return low < high and (low > 0 or "log" not in name) and stepwise
+
+
+def _has_words(arguments: Any) -> bool:
+    return isinstance(arguments, list) and any(isinstance(one, str) for one in arguments)

@@ -362,13 +362,26 @@ class Tracker:
             self._client.log_artifact(self.run_id, str(self.folder / name))
         for name in ARTIFACT_FOLDERS:
             self._client.log_artifacts(self.run_id, str(self.folder / name), name)
-        if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
-            model_id = self._log_model(reference)
-            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
         self._client.set_terminated(self.run_id, status="FINISHED")
+        if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
+            self._log_reference(reference)
 
-    def _log_model(self, reference: Trained) -> str:
-        """Log the reference model: a graph that needs no rayred to be loaded."""
+    def _log_reference(self, reference: Trained) -> None:
+        """Log the reference model; a store that takes none has all the rest of the study."""
+        model = self._client.create_logged_model(
+            self._experiment_id, name="reference", source_run_id=self.run_id
+        )
+        try:
+            self._log_model(reference, model.model_id)
+        except Exception as error:  # noqa: BLE001 - whatever torch or MLflow raise, the study is there
+            logger.warning("MLflow has not got the reference model: %s", error)
+            self._client.delete_logged_model(model.model_id)
+            return
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model.model_id}")
+
+    def _log_model(self, reference: Trained, model_id: str) -> None:
+        """Send the reference model: a graph that needs no rayred to be loaded."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import mlflow.pytorch
@@ -381,9 +394,6 @@ class Tracker:
                 Schema([TensorSpec(np.dtype(np.uint8), images)]),
                 Schema([TensorSpec(np.dtype(np.float32), (-1, reference.spec.classes))]),
             )
-            model = self._client.create_logged_model(
-                self._experiment_id, name="reference", source_run_id=self.run_id
-            )
             with tempfile.TemporaryDirectory() as folder:
                 mlflow.pytorch.save_model(
                     reference.model(),
@@ -392,11 +402,9 @@ class Tracker:
                     input_example=np.zeros((2, *images[1:]), np.uint8),
                     pip_requirements=["torch", "numpy"],
                     serialization_format="pt2",
-                    mlflow_model=mlflow.models.Model(model_id=model.model_id),
+                    mlflow_model=mlflow.models.Model(model_id=model_id),
                 )
-                self._client.log_model_artifacts(model.model_id, f"{folder}/model")
-        self._client.finalize_logged_model(model.model_id, "READY")
-        return str(model.model_id)
+                self._client.log_model_artifacts(model_id, f"{folder}/model")
 
 
 def _dataset_input(dataset: Mapping[str, str | int]) -> Any:
@@ -476,6 +484,8 @@ def open_view(uri: str, experiment: str) -> str:
     TrackingError
         There is no such store or experiment.
     """
+    from mlflow.exceptions import MlflowException
+
     try:
         client = create_store(uri)
         found = client.get_experiment_by_name(experiment)
@@ -484,6 +494,10 @@ def open_view(uri: str, experiment: str) -> str:
     if found is None:
         raise TrackingError(f"MLflow at {uri} has no experiment {experiment!r}")
     number = found.experiment_id
+    page = f"#/experiments/{number}/runs"
     columns = json.dumps({"selectedColumns": VIEW_COLUMNS})
-    client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
-    return f"#/experiments/{number}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+    try:
+        client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
+    except MlflowException:
+        return page  # a store that may only be read
+    return f"{page}?viewStateShareKey={VIEW}&workflowType=machine_learning"

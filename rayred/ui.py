@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rayred.errors import TrackingError
 from rayred.tracking import open_view
+
+START_SECONDS = 120
+END_SECONDS = 10
+# A proxy of the environment has no way to this machine's own address.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -59,21 +66,36 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
         [sys.executable, "-m", *command, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # Of MLflow's server only the pages are wanted, not its processes for evaluation jobs.
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        start_new_session=True,
     )
     try:
+        until = time.monotonic() + START_SECONDS
         while not _answers(f"{root}/health"):
+            if time.monotonic() > until:
+                raise TrackingError(f"MLflow's server does not answer after {START_SECONDS} s")
             if process.poll() is not None:
                 raise TrackingError(f"MLflow's server ended with exit code {process.returncode}")
             time.sleep(0.2)
         yield Server(f"{root}/{page}", process)
     finally:
-        process.terminate()
-        process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and all processes that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=2):
+        with _direct.open(address, timeout=2):
             return True
     except OSError:
         return False

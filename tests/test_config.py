@@ -107,7 +107,37 @@ def test_imagenet_protocol_is_the_papers():
             "train.lr: 0.1: expected a list of values or a search space",
         ),
         ({"sweep": {"train.lr": {"loguniform": [0, 1]}}}, "two ascending numbers above 0"),
-        ({"sweep": {"train.lr": {"quniform": [0, 1]}}}, "two ascending numbers and a step"),
+        ({"sweep": {"train.lr": {"quniform": [0, 1]}}}, "each a multiple of the step"),
+        ({"sweep": {"train.lr": {"quniform": [0.05, 1, 0.1]}}}, "each a multiple of the step"),
+        ({"sweep": {"train.steps": {"quniform": [100, 200, 0.5]}}}, "should be a valid integer"),
+        ({"sweep": {"train.steps": {"randint": [1.5, 9.5]}}}, "two ascending whole numbers"),
+        ({"sweep": {"train.lr": {"loguniform": ["1e-4", "1e-1"]}}}, "write 1.0e-4"),
+        (
+            {"sweep": {"train.lr": [0.1, 0.1]}},
+            "sweep.train.lr: [0.1, 0.1]: the same value is listed",
+        ),
+        ({"sweep": {"trails": 3}}, "sweep.trails: unknown key; did you mean 'trials'?"),
+        ({"sweep": {"train.checkpoint_steps": [1, 2]}}, "only; run a study for each value"),
+        (
+            {"sweep": {"linkage.method": ["single"], "selectors": ["random"]}},
+            "needs semantic in sweep.selectors",
+        ),
+        (
+            {
+                "sweep": {"train.batch_size": {"randint": [32, 65]}},
+                "resources": {"workers": 2},
+            },
+            "33 does not divide by resources.workers 2",
+        ),
+        (
+            {
+                "sweep": {
+                    "train.lr": {"qloguniform": [0.1, 1, 0.1]},
+                    "search": {"method": "optuna"},
+                }
+            },
+            "has no qloguniform",
+        ),
         ({"sweep": {"train.steps": {"uniform": [1, 9]}}}, "should be a valid integer"),
         ({"sweep": {"model": ["resnet9"]}}, "sweep.model: 'resnet9'"),
         (
@@ -126,7 +156,7 @@ def test_imagenet_protocol_is_the_papers():
         ({"train": {"batch_size": 64}, "resources": {"workers": 5}}, "does not divide"),
         ({"train": {"steps": 5, "warmup_steps": 9}}, "warmup_steps is 9"),
         ({"dataset": "parquet:x*.parquet"}, "data.test names the test split"),
-        ({"data": {"load": "stream"}}, "data.load: stream needs image files"),
+        ({"data": {"load": "stream"}}, "data.load: stream is for folder:PATH, parquet:GLOB"),
         ({"resources": {"concurrent_trials": 0}}, "expected 'auto' or a whole number"),
         ({"name": "a/b"}, "name: 'a/b'"),
         ({"seed": -1}, "seed: -1"),
@@ -182,3 +212,12 @@ def test_settings_cannot_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
         parse().train.steps = 3
     assert yaml.safe_load(dump_experiment(parse()))["train"]["steps"] == 600
+
+
+def test_values_that_fit_together_can_be_searched_for_together():
+    sweep = {"model": ["fastnet", "fastnet-small"], "train.optimizer": ["muon", "sgd"]}
+    parse_experiment({"dataset": "cifar10", "sweep": sweep}, "file.yaml")
+    both = {"linkage.method": ["single", "complete"], "linkage.backend": ["cuml", "auto"]}
+    experiment = parse_experiment({"dataset": "cifar10", "sweep": both}, "file.yaml")
+    used = {(linkage.method, linkage.backend) for linkage in experiment.linkages()}
+    assert used == {("single", "cuml"), ("single", "auto"), ("complete", "auto")}

@@ -17,9 +17,11 @@ from rayred.data.dataset import Dataset, Split
 from rayred.errors import ConfigError, TrainingError
 from rayred.execution import Execution
 from rayred.experiment_file import parse_experiment
-from rayred.search import hold_out, search_settings
+from rayred.pipeline import run
+from rayred.search import search_settings
 from rayred.search_results import Candidate, Found, load_found, save_found
-from tests.conftest import TINY, rayred, write_experiment
+from rayred.search_trial import hold_out
+from tests.conftest import TINY, rayred
 
 
 def experiment_of(**sweep: Any) -> Experiment:
@@ -32,7 +34,8 @@ def search(
     told: list[Candidate] = []
     execution = Execution.plan(experiment, cluster, tmp_path)
     folder = tmp_path / "search"
-    found = search_settings(experiment, load_dataset("digits"), execution, folder, told.append)
+    digits = load_dataset("digits")
+    found = search_settings(experiment, digits, execution, folder, "here", told.append)
     return found, told
 
 
@@ -61,6 +64,8 @@ def test_settings_replaced_take_their_recipes_defaults_along():
     assert experiment.with_settings({"train.steps": 100}).train.warmup_steps == 20
     paper = experiment.with_settings({"train.recipe": "paper"})
     assert (paper.train.steps, paper.train.weight_decay) == (30, 1e-4)
+    by_default = parse_experiment({"dataset": "digits"}, "test")
+    assert by_default.with_settings({"train.recipe": "paper"}).train.steps == 600
     assert paper.train.warmup_steps == round(0.025 * 30)
     padded = experiment.with_settings({"train.augment.pad": 2, "model": "resnet20"})
     assert (padded.train.augment.pad, padded.train.augment.flip, padded.model) == (
@@ -85,6 +90,28 @@ def test_a_grid_is_tried_whole_the_best_is_found_and_nothing_is_trained_twice(cl
     assert load_found(tmp_path / "search.json") == found
 
 
+@pytest.mark.parametrize(("method", "asha"), [("grid", False), ("random", True), ("optuna", True)])
+def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, method, asha):
+    values = [0.1, 0.05, 0.2, 0.02] if method == "grid" else {"loguniform": [0.01, 0.5]}
+    settings = {"method": method, "samples": 4, "asha": asha}
+    experiment = experiment_of(**{"train.lr": values, "search": settings})
+    whole, _ = search(cluster, tmp_path, experiment)
+    kept = sorted((tmp_path / "search").iterdir())
+    for path in kept[2:]:
+        path.unlink()
+    before = [json.loads(path.read_text())["candidate"] for path in kept[:2]]
+    again, told = search(cluster, tmp_path, experiment)
+    assert len(again.candidates) == 4
+    now = {candidate.name: candidate for candidate in again.candidates}
+    for one in before:
+        candidate = now[one["name"]]
+        assert (candidate.status, candidate.accuracy) == (one["status"], one["accuracy"])
+        assert candidate.train_seconds == one["train_seconds"]
+    assert len(told) == (2 if method == "optuna" else 4)
+    if method != "optuna" and not asha:
+        assert again.settings == whole.settings
+
+
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_as_many_samples_as_wanted_lie_in_the_space(cluster, tmp_path, method):
     space = {"train.lr": {"loguniform": [0.01, 0.5]}, "train.batch_size": {"randint": [32, 65]}}
@@ -101,12 +128,12 @@ def test_as_many_samples_as_wanted_lie_in_the_space(cluster, tmp_path, method):
 def test_a_candidate_that_falls_behind_is_stopped_early_and_never_chosen(cluster, tmp_path):
     rates = [0.1, 0.05, 1e-6, 1e-7, 1e-8, 1e-9]
     experiment = experiment_of(
-        **{"train.lr": rates, "train.steps": [200], "search": {"asha": True}}
+        **{"train.lr": rates, "train.steps": [100], "search": {"asha": True}}
     )
     found, _ = search(cluster, tmp_path, experiment)
     stopped = [candidate for candidate in found.candidates if candidate.status == "stopped"]
     assert stopped
-    assert all(candidate.curve[-1]["step"] < 200 for candidate in stopped)
+    assert all(candidate.curve[-1]["step"] < 100 for candidate in stopped)
     assert found.settings["train.lr"] >= 0.05
     assert found.settings not in [candidate.settings for candidate in stopped]
     assert f"{len(stopped)} of them stopped early" in found.sentence()
@@ -132,13 +159,13 @@ def test_a_candidate_that_fails_is_told_with_its_reason(cluster, tmp_path):
         search(cluster, tmp_path / "none", experiment_of(**{"train.lr": [1e30]}))
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_study_goes_on_with_what_was_found_and_trains_all_its_trials_to_the_end(tmp_path):
-    sweep = {**TINY["sweep"], "trials": 1, "search": {"asha": True}, "train.lr": [0.1, 1e-6, 1e-7]}
-    study = write_experiment(tmp_path / "study.yaml", sweep=sweep)
+    rates = {"train.lr": [0.1, 1e-6, 1e-7]}
+    experiment = experiment_of(trials=1, search={"asha": True}, **rates)
     out = tmp_path / "run"
-    done = rayred("run", study, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "Settings found: train.lr 0.1 (best of 3 candidates" in done.stdout
+    study = run(experiment, out)
+    assert study.found.settings == {"train.lr": 0.1}
     trials = [json.loads(path.read_text()) for path in (out / "trials").glob("[!.]*.json")]
     assert len(trials) == 3
     assert all(trial["curve"][-1]["step"] == 30 for trial in trials)
@@ -157,8 +184,5 @@ def test_a_study_goes_on_with_what_was_found_and_trains_all_its_trials_to_the_en
     (parent,) = client.search_runs([number], "params.dataset = 'digits'")
     assert parent.data.params["train.lr"] == "0.1"
 
-    again = rayred("run", study, "--out", out)
-    assert again.returncode == 0, again.stderr
-    assert "search: already done" in again.stderr
-    assert "3 of 3 trials are already done" in again.stderr
-    assert "Settings found: train.lr 0.1" in rayred("results", out).stdout
+    printed = rayred("results", out).stdout
+    assert "Settings found: train.lr 0.1 (best of 3 candidates" in printed

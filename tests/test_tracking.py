@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.tracking import count_runs, write_runs
+from benchmarks.tracking import DATASET, count_runs, write_runs
 from rayred.data import load_dataset
 from rayred.run_folder import RunFolder
-from rayred.tracking import create_store, tracking_uri
+from rayred.tracking import Tracker, create_store, tracking_uri
 from tests.conftest import kill_all, rayred, write_experiment
 
 
@@ -45,6 +45,7 @@ class Server:
             [sys.executable, "-m", "mlflow", "server", *store, *artifacts, *host],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
         until = time.monotonic() + 90
         while True:
@@ -102,6 +103,10 @@ def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(server, t
     assert f"MLflow at {server.address} does not answer" in said
     assert f"rayred upload {out}" in printed
 
+    down = rayred("upload", out)
+    assert down.returncode == 1
+    assert server.address in down.stderr
+
     server.start()
     assert 1 <= len(names_of(server.address)) < 7
     for _ in range(2):
@@ -158,43 +163,29 @@ def test_eight_writers_at_once_lose_nothing_not_even_while_the_database_is_made(
     assert count_runs(uri) == 80
 
 
-def test_system_metrics_of_this_machine_are_logged_if_wanted(run_folder, tmp_path):
-    tracking = {"system_metrics": True}
-    study = write_experiment(tmp_path / "tiny.yaml", tracking=tracking)
-    (run_folder / "trials" / "full-1.0-1.json").unlink()
-    every = {"MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.5"}
-    done = rayred("run", study, "--out", run_folder, "--update", **every)
-    assert done.returncode == 0, done.stderr
-    parents = [
-        run
-        for run in runs_of(f"sqlite:///{run_folder / 'mlflow.db'}")
-        if any(name.startswith("system/") for name in run.data.metrics)
-    ]
-    assert len(parents) == 1
-    node = f"system/{socket.gethostname()}/cpu_utilization_percentage"
-    assert node in parents[0].data.metrics
+def test_system_metrics_of_this_machine_are_logged_with_the_parent_run(finished):
+    parent = parent_of(f"sqlite:///{finished[0] / 'mlflow.db'}")
+    assert f"system/{socket.gethostname()}/cpu_utilization_percentage" in parent.data.metrics
 
 
-def test_a_run_without_its_server_finishes_and_is_uploaded_later_once(
-    run_folder, tmp_path, dead_server
+def test_a_server_that_never_answers_is_given_up_in_seconds_and_said_so(
+    tmp_path, dead_server, caplog
 ):
-    study = write_experiment(tmp_path / "s.yaml", tracking={"uri": dead_server})
-    (run_folder / "trials" / "full-1.0-1.json").unlink()
-    done = rayred("run", study, "--out", run_folder, "--update")
-    assert done.returncode == 0, done.stderr
-    assert f"MLflow at {dead_server} does not answer" in done.stderr
-    assert f"rayred upload {run_folder}" in done.stdout
-    assert (run_folder / "results.parquet").exists()
+    (tmp_path / "identity").write_text("study")
+    tracker = Tracker(dead_server, "rayred", RunFolder(tmp_path), "tiny", {})
+    started = time.monotonic()
+    tracker.start(DATASET)
+    assert time.monotonic() - started < 30
+    assert tracker.failure is not None
+    assert f"MLflow at {dead_server} does not answer" in caplog.text
+    tracker.fail()  # silently: nothing more is tried
 
-    again = rayred("upload", run_folder)
-    assert again.returncode == 1
-    assert dead_server in again.stderr
 
+def test_a_study_is_uploaded_to_any_store(run_folder, tmp_path):
     store = f"sqlite:///{tmp_path / 'later.db'}"
-    for _ in range(2):
-        sent = rayred("upload", run_folder, "--uri", store)
-        assert sent.returncode == 0, sent.stderr
-        assert len(names_of(store)) == len(set(names_of(store))) == 7
+    sent = rayred("upload", run_folder, "--uri", store)
+    assert sent.returncode == 0, sent.stderr
+    assert len(names_of(store)) == len(set(names_of(store))) == 7
 
 
 def test_what_auto_means_is_decided_once(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import rayred
+from tests.conftest import descendants, rayred
 
 SECONDS = 60
 
@@ -39,8 +39,11 @@ def page(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
         address = re.search(rf"http://127\.0\.0\.1:{port}/#/experiments/\d+/runs\?\S+", line)
         assert address, line
         yield address.group()
+        served = descendants(ui.pid)
         ui.send_signal(2)
         assert ui.wait(timeout=30) == 130
+        assert served
+        assert not [pid for pid in served if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.fixture(scope="module")
