@@ -43,15 +43,18 @@ class Environment:
     def describe(cls, cluster: Cluster) -> Self:
         """Look at this process, its working folder and the cluster."""
         return cls(
-            {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-            cluster.nodes,
-            cluster.cpus,
-            cluster.gpus,
-            cluster.gpu_types,
-            _processor(),
-            _user(),
-            _git("rev-parse", "HEAD"),
-            bool(_git("status", "--porcelain", "--untracked-files=no")),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+            },
+            nodes=cluster.nodes,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            gpu_types=cluster.gpu_types,
+            processor=_processor(),
+            user=_user(),
+            git_commit=_git("rev-parse", "HEAD"),
+            git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         )
 
     def save(self, folder: RunFolder) -> None:

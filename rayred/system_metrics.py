@@ -21,7 +21,13 @@ STOP_SECONDS = 20
 def monitoring(tracker: Tracker, wanted: bool) -> Iterator[None]:
     """Log system metrics to the study's parent run for as long as the context lasts.
 
-    A database is a file of this machine, so that the others are left out with one.
+    Parameters
+    ----------
+    tracker
+        Knows the store and the parent run. A database is a file of this machine: with one, the
+        other machines are left out.
+    wanted
+        The setting `tracking.system_metrics`.
     """
     if not wanted or tracker.failure is not None:
         yield

@@ -78,8 +78,7 @@ def write_report(folder: RunFolder, study: StudyReport) -> None:
             "linkage": f"{experiment.linkage.method}, cosine distance, each class on its own",
             "redundant groups": f"{redundant:,} of more than one image, with {kept}",
             "margin": f"±{study.verdict.margin:g} percentage points",
-            "made on": study.environment.hardware(),
-            "made with": _versions(study.environment),
+            **_origin(study.environment),
         },
         study.verdict,
         {
@@ -93,6 +92,12 @@ def write_report(folder: RunFolder, study: StudyReport) -> None:
         study.found,
         dump_experiment(experiment),
     )
+
+
+def _origin(environment: Environment) -> dict[str, str]:
+    if not environment.versions:
+        return {}  # a run folder of before this was kept
+    return {"made on": environment.hardware(), "made with": _versions(environment)}
 
 
 def _versions(environment: Environment) -> str:

@@ -1,6 +1,7 @@
 from PIL import Image
 
 from rayred.report.page import write_page
+from rayred.search_results import Candidate, Found
 from rayred.verdict import Cell, Verdict
 
 
@@ -10,10 +11,18 @@ def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     verdict = Verdict(0.25, "Nothing is <redundant>.", None, cells)
     page = tmp_path / "report.html"
     figures = {"A figure.": tmp_path / "a.png"}
-    write_page(page, "pets", {"margin": "0.25"}, verdict, figures, ["cat/0.png left out"], "x: 1")
+    candidates = (
+        Candidate("search-a", {"train.lr": 0.1}, "finished", 0.9, 1.0),
+        Candidate("search-b", {"train.lr": 9.0}, "failed", reason="the loss is not finite"),
+    )
+    found = Found({"train.lr": 0.1}, 0.9, 1.0, {"train.lr": [0.1, 9.0]}, candidates)
+    notes = ["cat/0.png left out"]
+    write_page(page, "pets", {"margin": "0.25"}, verdict, figures, notes, found, "x: 1")
     text = page.read_text()
     assert "Nothing is &lt;redundant&gt;." in text
     assert "cat/0.png left out" in text
     assert "data:image/png;base64," in text
     assert "0 (2 failed)" in text
     assert 'src="http' not in text
+    assert "Settings found: train.lr 0.1 (best of 2 candidates" in text
+    assert "the loss is not finite" in text
