@@ -21,7 +21,7 @@ demo: install  ## Run the main job on scikit-learn's digits
 	$(BIN)/rayred run experiments/digits.yaml
 
 test: install  ## Run the tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

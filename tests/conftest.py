@@ -26,9 +26,7 @@ TINY = {
     },
     "sweep": {"fractions": [1.0, 0.5], "selectors": ["semantic", "random"], "trials": 2},
     "verdict": {"margin": 5.0},
-    "tracking": {"system_metrics": True},
 }
-SAMPLES = {"MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "2"}
 
 
 def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -79,8 +77,7 @@ def kill_all(root: int) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run folder that is not to be changed, and what the command printed."""
     root = tmp_path_factory.mktemp("study")
-    study = write_experiment(root / "tiny.yaml")
-    done = rayred("run", study, "--out", root / "run", **SAMPLES)
+    done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", root / "run")
     assert done.returncode == 0, done.stderr
     return root / "run", done.stdout
 

@@ -90,12 +90,16 @@ def test_a_grid_is_tried_whole_the_best_is_found_and_nothing_is_trained_twice(cl
     assert load_found(tmp_path / "search.json") == found
 
 
-@pytest.mark.parametrize(("method", "asha"), [("grid", False), ("random", True), ("optuna", True)])
+@pytest.mark.parametrize(("method", "asha"), [("random", True), ("optuna", False)])
 def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, method, asha):
-    values = [0.1, 0.05, 0.2, 0.02] if method == "grid" else {"loguniform": [0.01, 0.5]}
+    space = {"train.lr": {"loguniform": [0.01, 0.5]}, "train.batch_size": {"randint": [32, 65]}}
     settings = {"method": method, "samples": 4, "asha": asha}
-    experiment = experiment_of(**{"train.lr": values, "search": settings})
+    experiment = experiment_of(**space, search=settings)
     whole, _ = search(cluster, tmp_path, experiment)
+    for candidate in whole.candidates:
+        assert 0.01 <= candidate.settings["train.lr"] <= 0.5
+        assert 32 <= candidate.settings["train.batch_size"] <= 64
+    assert len({candidate.settings["train.lr"] for candidate in whole.candidates}) == 4
     kept = sorted((tmp_path / "search").iterdir())
     for path in kept[2:]:
         path.unlink()
@@ -108,21 +112,6 @@ def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, m
         assert (candidate.status, candidate.accuracy) == (one["status"], one["accuracy"])
         assert candidate.train_seconds == one["train_seconds"]
     assert len(told) == (2 if method == "optuna" else 4)
-    if method != "optuna" and not asha:
-        assert again.settings == whole.settings
-
-
-@pytest.mark.parametrize("method", ["random", "optuna"])
-def test_as_many_samples_as_wanted_lie_in_the_space(cluster, tmp_path, method):
-    space = {"train.lr": {"loguniform": [0.01, 0.5]}, "train.batch_size": {"randint": [32, 65]}}
-    settings = {"method": method, "samples": 3}
-    found, told = search(cluster, tmp_path, experiment_of(**space, search=settings))
-    assert len(told) == 3
-    for candidate in found.candidates:
-        assert 0.01 <= candidate.settings["train.lr"] <= 0.5
-        assert 32 <= candidate.settings["train.batch_size"] <= 64
-        assert candidate.status == "finished"
-    assert len({candidate.settings["train.lr"] for candidate in told}) == 3
 
 
 def test_a_candidate_that_falls_behind_is_stopped_early_and_never_chosen(cluster, tmp_path):

@@ -20,6 +20,7 @@ from benchmarks.tracking import DATASET, count_runs, write_runs
 from rayred.data import load_dataset
 from rayred.review import upload
 from rayred.run_folder import RunFolder
+from rayred.system_metrics import monitoring
 from rayred.tracking import Tracker, create_store, tracking_uri
 from tests.conftest import kill_all, rayred, write_experiment
 
@@ -160,9 +161,18 @@ def test_eight_writers_at_once_lose_nothing_not_even_while_the_database_is_made(
     assert count_runs(uri) == 80
 
 
-def test_system_metrics_of_this_machine_are_logged_with_the_parent_run(finished):
-    parent = parent_of(f"sqlite:///{finished[0] / 'mlflow.db'}")
-    assert f"system/{socket.gethostname()}/cpu_utilization_percentage" in parent.data.metrics
+@pytest.mark.usefixtures("cluster")
+def test_system_metrics_of_this_machine_are_logged_with_the_parent_run(tmp_path):
+    (tmp_path / "identity").write_text("study")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    tracker = Tracker(uri, "rayred", RunFolder(tmp_path), "tiny", {})
+    tracker.start(DATASET)
+    node = f"system/{socket.gethostname()}/cpu_utilization_percentage"
+    until = time.monotonic() + 60
+    with monitoring(tracker, wanted=True):
+        while node not in parent_of(uri).data.metrics:
+            assert time.monotonic() < until
+            time.sleep(1)
 
 
 def test_a_server_that_never_answers_is_given_up_in_seconds_and_said_so(
