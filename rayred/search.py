@@ -112,8 +112,9 @@ def search_settings(
     candidates = {candidate.name: candidate for candidate in (*before, *recorder.candidates)}
     finished = [c for c in candidates.values() if c.status == "finished" and c.accuracy is not None]
     if not finished:
-        reasons = [candidate.reason for candidate in candidates.values() if candidate.reason]
-        raise TrainingError(f"search: no candidate was trained to the end: {reasons[0]}")
+        reasons = (candidate.reason for candidate in candidates.values() if candidate.reason)
+        reason = next(reasons, "all were stopped early")
+        raise TrainingError(f"search: no candidate was trained to the end: {reason}")
     best = min(finished, key=lambda candidate: (-(candidate.accuracy or 0.0), candidate.name))
     return Found(
         best.settings,

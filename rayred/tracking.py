@@ -368,17 +368,23 @@ class Tracker:
 
     def _log_reference(self, reference: Trained) -> None:
         """Log the reference model; a store that takes none has all the rest of the study."""
-        model = self._client.create_logged_model(
-            self._experiment_id, name="reference", source_run_id=self.run_id
-        )
+        model_id = ""
         try:
-            self._log_model(reference, model.model_id)
-        except Exception as error:  # noqa: BLE001 - whatever torch or MLflow raise, the study is there
-            logger.warning("MLflow has not got the reference model: %s", error)
-            self._client.delete_logged_model(model.model_id)
-            return
-        self._client.finalize_logged_model(model.model_id, "READY")
-        self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model.model_id}")
+            made = self._client.create_logged_model(
+                self._experiment_id, name="reference", source_run_id=self.run_id
+            )
+            model_id = made.model_id
+            self._log_model(reference, model_id)
+            self._client.finalize_logged_model(model_id, "READY")
+            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
+        except Exception as error:  # noqa: BLE001 - whatever is raised, the study is there
+            logger.warning(
+                "MLflow has not got the reference model (%s); rayred upload %s tries again",
+                error,
+                self.folder.path,
+            )
+            if model_id:
+                self._client.delete_logged_model(model_id)
 
     def _log_model(self, reference: Trained, model_id: str) -> None:
         """Send the reference model: a graph that needs no rayred to be loaded."""
