@@ -62,6 +62,8 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise TrackingError(f"port {port} is taken; choose another with --port")
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "1"]
+    # Ended by SIGTERM as by Ctrl-C, so that the server does not outlive this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", str(port)],
         stdout=subprocess.DEVNULL,

@@ -40,7 +40,7 @@ def page(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
         assert address, line
         yield address.group()
         served = descendants(ui.pid)
-        ui.send_signal(2)
+        ui.terminate()
         assert ui.wait(timeout=30) == 130
         assert served
         assert not [pid for pid in served if Path(f"/proc/{pid}").exists()]
