@@ -102,7 +102,7 @@ def search_settings(
     if before:
         logger.info("search: %d of %d candidates are already done", len(before), total)
     with progress_bar("search", "candidate", total, 0) as bar:
-        recorder = _Recorder(inputs, known, folder, name, on_candidate, total, bar)
+        recorder = _Recorder(inputs, known, folder, name, on_candidate, bar)
         _tune(_Search(inputs, known), before, recorder)
     if recorder.lost:
         raise RayredError(
@@ -224,7 +224,6 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         folder: Path,
         name: str,
         on_candidate: Callable[[Candidate], None],
-        total: int,
         bar: Any,
     ) -> None:
         self.inputs = inputs
@@ -232,7 +231,6 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         self.folder = folder
         self.name = name
         self.on_candidate = on_candidate
-        self.total = total
         self.bar = bar
         self.candidates: list[Candidate] = []
         self.curves: dict[str, list[dict[str, Any]]] = {}
