@@ -50,7 +50,7 @@ FARTHEST = 4.0
 """More than the cosine distance of any two rows."""
 STRIP_BLOCKS = 8
 """Blocks of rows after which to tell of progress, about."""
-CPU_BLOCK = (512, 2048)
+CPU_BLOCK = (2048, 512)
 CUDA_BLOCK = (16384, 32768)
 SMALLEST_BLOCK = 256
 
@@ -327,7 +327,8 @@ class _Forest:
         near = max(1.0, int((distances <= self.limit[group]).sum()) / sampled)
         degree = min(max(self.degree[group], near / 2), 2 * PAIRS_A_STAGE / m)
         while near + degree < (m / 4 if m * m <= 2 * PAIRS_A_STAGE else m) and m > SMALL:
-            found = float(distances.kthvalue(int(sampled * (near + degree))).values)
+            nearest = distances.topk(int(sampled * (near + degree)), largest=False, sorted=False)
+            found = float(nearest.values.max())
             if found > self.limit[group]:
                 return found
             degree *= 2
@@ -335,9 +336,10 @@ class _Forest:
 
 
 def _ascending(distance: Tensor, key: Tensor) -> Tensor:
-    """Return the order of pairs by (distance, key)."""
-    distance, order = distance.sort()
-    equal = distance[1:] == distance[:-1]
+    """Return the order of pairs by (distance, key); no distance is negative."""
+    # Floats above zero are in the order of their bits, and integers are sorted by radix.
+    bits, order = distance.view(torch.int64).sort()
+    equal = bits[1:] == bits[:-1]
     tied = torch.zeros_like(order, dtype=torch.bool)
     tied[1:] = equal
     tied[:-1] |= equal
@@ -345,7 +347,7 @@ def _ascending(distance: Tensor, key: Tensor) -> Tensor:
     if len(places):
         # Two stable sorts, the last one deciding.
         by_key = key[order[places]].argsort()
-        by_both = by_key[distance[places][by_key].argsort(stable=True)]
+        by_both = by_key[bits[places][by_key].argsort(stable=True)]
         order[places] = order[places][by_both]
     return order
 

@@ -68,25 +68,44 @@ def largest_pairs(
     elif expanded > DENSE_SHARE * len(cluster_R) ** 2 / 2:
         found = _by_products(unit_RD, cluster_R, limit, block)
     else:
-        found = _by_list(unit_RD, cluster_R, a_E, b_E)
+        found = _by_list(unit_RD, cluster_R, a_E, b_E, limit)
     near = (found.distance <= limit).nonzero().squeeze(1)
     return LargestPairs(*(values[near] for values in found))
 
 
-def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor) -> LargestPairs:
-    """Measure every pair of rows of the pairs of clusters."""
+def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor, limit: float) -> LargestPairs:
+    """Measure the pairs of rows of the pairs of clusters, and leave out clusters beyond the limit.
+
+    One pair of rows of each is measured, then another, then two, four and so on, but no more of
+    clusters of which one is beyond the limit.
+    """
     members, size, start = _by_cluster(cluster)
     parts = []
     for first, end in _runs(size[a] * size[b], MEASURED_PAIRS):
         one, other = a[first:end], b[first:end]
         width = size[other]
         count = size[one] * width
-        pair = torch.repeat_interleave(torch.arange(end - first, device=a.device), count)
-        within = torch.arange(len(pair), device=a.device) - (torch.cumsum(count, 0) - count)[pair]
-        i = members[start[one][pair] + within // width[pair]]
-        j = members[start[other][pair] + within % width[pair]]
-        largest = _largest(pair_distances(unit, i, j), pair, i, j, end - first)
-        parts.append(LargestPairs(one, other, *largest))
+        within_limit = torch.ones_like(one, dtype=torch.bool)
+        measured = []
+        done, step = 0, 1
+        while len(going := (within_limit & (count > done)).nonzero().squeeze(1)):
+            taken = (count[going] - done).clamp_(max=step)
+            pair = going.repeat_interleave(taken)
+            opens = torch.cumsum(taken, 0) - taken - done
+            within = torch.arange(len(pair), device=a.device) - opens.repeat_interleave(taken)
+            row = torch.div(within, width[pair], rounding_mode="floor")
+            i = members[start[one][pair] + row]
+            j = members[start[other][pair] + within - row * width[pair]]
+            distance = pair_distances(unit, i, j)
+            within_limit[pair[distance > limit]] = False
+            measured.append((distance, pair, i, j))
+            done, step = done + step, done + step
+        kept = within_limit.nonzero().squeeze(1)
+        place = torch.cumsum(within_limit, 0) - 1
+        distance, pair, i, j = (torch.cat(values) for values in zip(*measured, strict=True))
+        near = within_limit[pair].nonzero().squeeze(1)
+        largest = _largest(distance[near], place[pair[near]], i[near], j[near], len(kept))
+        parts.append(LargestPairs(one[kept], other[kept], *largest))
     return _concatenate(parts, unit)
 
 
@@ -125,7 +144,7 @@ def _by_products(
         one, other = near.nonzero(as_tuple=True)
         listed = int((size[names[one + first]] * size[names[other]]).sum())
         if listed < DENSE_SHARE * (begins[end] - begins[first]) * (len(unit) - begins[first]):
-            parts.append(_by_list(unit, cluster, names[one + first], names[other]))
+            parts.append(_by_list(unit, cluster, names[one + first], names[other], limit))
             continue
         bound = torch.where(near, smallest + 3 * slack, -torch.inf)
         place = torch.cumsum(near.flatten(), 0).view_as(near) - 1

@@ -103,13 +103,15 @@ def near_pairs(
     buffer = left.new_empty(rows * columns)
     near = torch.empty(rows * columns, dtype=torch.bool, device=left.device)
     for first_row in range(first, end, rows):
-        left_block = left[first_row : min(first_row + rows, end)]
         for first_column in range(first_row, n, columns):
             right_block = right[first_column : first_column + columns]
+            # Rows past the last column have no pair in this block.
+            left_block = left[first_row : min(first_row + rows, end, first_column + columns)]
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
-            i, j = _true_entries(torch.ge(product, -limit, out=near[:entries].view(shape)))
+            # In two steps that torch has vector code for, which it has not for both at once.
+            i, j = _true_entries(near[:entries].view(shape).copy_(product.ge_(-limit)))
             i, j = i + first_row, j + first_column
             if first_column < first_row + rows:
                 upper = i < j
