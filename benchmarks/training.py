@@ -25,11 +25,11 @@ import torch.nn.functional as F
 
 from benchmarks.record import print_table, random_images, write_results
 from rayred.cluster import WORKER_SETTINGS, Scaling, connect
-from rayred.config import Sweep, Train
 from rayred.data.dataset import Dataset, Split
 from rayred.execution import Execution
 from rayred.models import build_model
 from rayred.results import plan_trials
+from rayred.settings import Sweep, Train
 from rayred.sweep import SweepInputs, run_sweep
 from rayred.training.batches import EVALUATION_BATCH
 from rayred.training.embedding import embed_images

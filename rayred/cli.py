@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,9 +114,19 @@ def _add_again(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a fraction in (0, 1]")
+    return value
+
+
 def _add_keep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--keep", type=float, required=True, help="fraction of every class to keep, in (0, 1]"
+        "--keep", type=_fraction, required=True, help="fraction of every class to keep, in (0, 1]"
     )
 
 

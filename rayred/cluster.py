@@ -27,6 +27,9 @@ _RAY_SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# Where something that is no Ray answers at an address, Ray asks it once, for half a minute.
+_CLIENT_SETTINGS = {"RAY_gcs_server_port_wait_time_s": "1"}
+
 # Of glibc, for the processes that train: memory that is freed is kept. Otherwise it goes back to
 # the system after every layer, and is fetched again page by page: measured, half of the speed.
 WORKER_SETTINGS = {
@@ -118,7 +121,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     # A Ray that starts here inherits the environment; one that is there already is told.
-    settings = _RAY_SETTINGS | (WORKER_SETTINGS if target == "local" else {})
+    settings = _RAY_SETTINGS | (WORKER_SETTINGS if target == "local" else _CLIENT_SETTINGS)
     os.environ |= {key: value for key, value in settings.items() if key not in os.environ}
     if ":" in target and "//" not in target:
         _check_answers(target)

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from rayred.class_trees import ClassTrees, kept_images
 from rayred.cluster import Scaling
-from rayred.config import Linkage
 from rayred.errors import ConfigError, DataError
 from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
 from rayred.linkage.cuml_backend import check_cuml, rapids_install
 from rayred.linkage.pairs import even_strips, near_pairs
 from rayred.linkage.representatives import representatives_on_gpu
 from rayred.progress import progress_bar
+from rayred.settings import Linkage
 
 RESTARTS = 3
 """Times that an actor that died is replaced, and its classes or its strip done again."""

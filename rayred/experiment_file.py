@@ -18,8 +18,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rayred.config import Experiment, Settings
+from rayred.config import Experiment
 from rayred.errors import ConfigError, did_you_mean
+from rayred.settings import Settings
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from rayred.config import Sweep
 from rayred.run_folder import read_json, replacing, write_json
 from rayred.selection import FULL, subset_name
+from rayred.settings import Sweep
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from rayred.search_results import Candidate, Found, describe, load_candidate
 from rayred.search_trial import SearchInputs, hold_out, judged_fraction, train_candidate
 from rayred.training.checkpoints import Checkpoints
 from rayred.training.ray_train import MAX_FAILURES
+from rayred.tuning import run_trials
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +102,9 @@ def search_settings(
     total = _count(experiment)
     if before:
         logger.info("search: %d of %d candidates are already done", len(before), total)
-    with progress_bar("search", "candidate", total, 0) as bar:
-        recorder = _Recorder(inputs, known, folder, name, on_candidate, bar)
+    ended = {candidate.name for candidate in before}
+    with progress_bar("search", "candidate", total, len(ended)) as bar:
+        recorder = _Recorder(inputs, known, folder, name, on_candidate, ended, total, bar)
         _tune(_Search(inputs, known), before, recorder)
     if recorder.lost:
         raise RayredError(
@@ -190,28 +192,19 @@ def _tune(search: _Search, before: list[Candidate], recorder: _Recorder) -> None
             grace_period=GRACE_PERCENT,
             reduction_factor=REDUCTION,
         )
-    tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(_try_settings, search=search), execution.trial_resources()
-        ),
-        param_space={"settings": space},
-        tune_config=tune.TuneConfig(
-            metric="accuracy",
-            mode="max",
-            num_samples=samples,
-            search_alg=algorithm,
-            scheduler=scheduler,
-            max_concurrent_trials=execution.concurrent_trials,
-            reuse_actors=execution.trials.workers == 1,
-        ),
-        run_config=tune.RunConfig(
-            name="search",
-            storage_path=execution.storage,
-            callbacks=[recorder],
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            verbose=0,
-        ),
-    ).fit()
+    run_trials(
+        "search",
+        _try_settings,
+        search,
+        {"settings": space},
+        execution,
+        recorder,
+        metric="accuracy",
+        mode="max",
+        num_samples=samples,
+        search_alg=algorithm,
+        scheduler=scheduler,
+    )
 
 
 class _Recorder(tune.Callback):  # type: ignore[misc]
@@ -224,6 +217,8 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         folder: Path,
         name: str,
         on_candidate: Callable[[Candidate], None],
+        ended: set[str],
+        total: int,
         bar: Any,
     ) -> None:
         self.inputs = inputs
@@ -231,6 +226,8 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         self.folder = folder
         self.name = name
         self.on_candidate = on_candidate
+        self.ended = ended
+        self.total = total
         self.bar = bar
         self.candidates: list[Candidate] = []
         self.curves: dict[str, list[dict[str, Any]]] = {}
@@ -269,8 +266,11 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         write_json(self.folder / f"{key}.json", content)
         self.candidates.append(candidate)
         self.on_candidate(candidate)
-        logger.info("search: %s", describe_candidate(candidate))
-        self.bar.update()
+        if candidate.name not in self.ended:
+            self.ended.add(candidate.name)
+            count = f"{len(self.ended):{len(str(self.total))}}/{self.total}"
+            logger.info("search: %s %s", count, describe_candidate(candidate))
+            self.bar.update()
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -299,15 +299,15 @@ def _run_name(key: str, trial_id: str) -> str:
     return f"search-{key}-{trial_id.rpartition('_')[2]}"
 
 
-def _try_settings(config: dict[str, Any], search: _Search) -> None:
+def _try_settings(config: dict[str, Any], shared: _Search) -> None:
     """Train a candidate and report it."""
     settings = _plain(config["settings"])
-    key = search.inputs.key(settings)
-    if key in search.known:
-        _report_again(search.known[key])
+    key = shared.inputs.key(settings)
+    if key in shared.known:
+        _report_again(shared.known[key])
         return
     ended = train_candidate(
-        search.inputs,
+        shared.inputs,
         settings,
         _run_name(key, tune.get_context().get_trial_id()),
         lambda accuracy, percent, point: tune.report(

@@ -31,6 +31,7 @@ from rayred.training.checkpoints import Checkpoints
 from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 from rayred.training.trained import Trained
+from rayred.tuning import run_trials
 
 logger = logging.getLogger(__name__)
 
@@ -201,34 +202,18 @@ def _tune(
     scaling = execution.trials
     needed = {trial.subset for trial in missing}
     subset_refs = {name: ray.put(inputs.subsets[name]) for name in needed}
-    trainable = tune.with_parameters(
-        _run_pack, shared=(inputs.task, inputs.dataset_ref, subset_refs, execution)
-    )
     size = execution.trials_per_pack
     if size is None:
         share = 1 / execution.trials_per_gpu
         fitting = ray.remote(_fitting_pack).options(num_cpus=scaling.threads, num_gpus=share)
         size = ray.get(fitting.remote(inputs.task, inputs.dataset_ref, share))
         logger.info("sweep: up to %d trials fit into a pack", size)
-    tune.Tuner(
-        tune.with_resources(trainable, execution.trial_resources()),
-        param_space=tune.grid_search(
-            [
-                {"pack": [asdict(trial) for trial in pack], "key": recorder.keys[pack[0].name]}
-                for pack in make_packs(missing, size)
-            ]
-        ),
-        tune_config=tune.TuneConfig(
-            max_concurrent_trials=execution.concurrent_trials, reuse_actors=scaling.workers == 1
-        ),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=execution.storage,
-            callbacks=[recorder],
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            verbose=0,
-        ),
-    ).fit()
+    packs = [
+        {"pack": [asdict(trial) for trial in pack], "key": recorder.keys[pack[0].name]}
+        for pack in make_packs(missing, size)
+    ]
+    shared = (inputs.task, inputs.dataset_ref, subset_refs, execution)
+    run_trials("sweep", _run_pack, shared, tune.grid_search(packs), execution, recorder)
 
 
 def make_packs(trials: Sequence[Trial], size: int) -> list[list[Trial]]:

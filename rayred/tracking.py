@@ -14,18 +14,18 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rayred.environment import Environment
 from rayred.errors import TrackingError
 from rayred.results import TrialResult
 from rayred.run_folder import RunFolder, read_json, write_json
 from rayred.search_results import Candidate, Found
+from rayred.tracked_runs import ChildRun, origin_tags, study_metrics
 
 if TYPE_CHECKING:
     from rayred.training.trained import Trained
@@ -47,7 +47,6 @@ VIEW_COLUMNS = (
     "metrics.`test_accuracy`",
 )
 """Columns of the experiment's page, in the names of MLflow's own saved views."""
-CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
@@ -123,12 +122,12 @@ class Tracker:
     def log_trial(self, result: TrialResult) -> None:
         """Make a trial's child run, if it is not there yet."""
         if result.trial.name not in self._sent:
-            self._attempt(lambda: self._log_trial(result))
+            self._attempt(lambda: self._log_child(ChildRun.of_trial(result)))
 
     def log_candidate(self, candidate: Candidate) -> None:
         """Make a candidate's child run, if it is not there yet."""
         if candidate.name not in self._sent:
-            self._attempt(lambda: self._log_candidate(candidate))
+            self._attempt(lambda: self._log_child(ChildRun.of_candidate(candidate)))
 
     def log_found(self, found: Found, params: Mapping[str, Any]) -> None:
         """Log what a search has found, and the settings of the study that it decides."""
@@ -170,7 +169,11 @@ class Tracker:
         self.run_id = run.info.run_id
         from mlflow.entities import Param, RunTag
 
-        facts = {"dataset": dataset["name"], "dataset.digest": dataset["digest"], **self._origin()}
+        facts = {
+            "dataset": dataset["name"],
+            "dataset.digest": dataset["digest"],
+            **origin_tags(self.folder),
+        }
         known = run.data.params
         self._client.log_batch(
             self.run_id,
@@ -203,24 +206,6 @@ class Tracker:
                     raise
         return str(found.experiment_id)
 
-    def _origin(self) -> dict[str, object]:
-        """Return tags that say what the study was made with and on."""
-        made = Environment.load(self.folder)
-        tags = {
-            "mlflow.user": made.user,
-            "mlflow.source.name": "rayred",
-            "mlflow.source.type": "LOCAL",
-            "mlflow.source.git.commit": made.git_commit,
-            "mlflow.source.git.dirty": str(made.git_dirty).lower() if made.git_commit else "",
-            "hardware": made.hardware(),
-            "hardware.nodes": made.nodes,
-            "hardware.cpus": made.cpus,
-            "hardware.gpus": made.gpus,
-            "hardware.gpu_types": ", ".join(made.gpu_types),
-        }
-        tags |= {f"version.{package}": text for package, text in made.versions.items()}
-        return {key: text for key, text in tags.items() if text != ""}
-
     def _artifact_location(self) -> str | None:
         """Return where artifacts go: beside a SQLite database, or where the server says."""
         if not self.uri.startswith("sqlite:///"):
@@ -240,43 +225,12 @@ class Tracker:
             if not token:
                 return runs
 
-    def _log_trial(self, result: TrialResult) -> None:
-        trial = result.trial
-        facts = {
-            "selector": trial.selector,
-            "fraction": trial.fraction,
-            "trial": trial.trial,
-            "seed": trial.seed,
-            "n_train": result.n_train,
-            "subset": trial.subset,
-        }
-        curve = [(int(p["step"]), {name: p[name] for name in CURVES}) for p in result.curve]
-        outcome = ("FINISHED" if result.status == "finished" else "FAILED"), result.reason
-        self._log_child(trial.name, facts, curve, result.train_seconds, *outcome)
-
-    def _log_candidate(self, candidate: Candidate) -> None:
-        facts = {"selector": "search", **candidate.settings}
-        curve = [
-            (
-                int(p["step"]),
-                {
-                    "train_loss": p["train_loss"],
-                    "lr": p["lr"],
-                    "validation_accuracy": p["test_accuracy"],
-                },
-            )
-            for p in candidate.curve
-        ]
-        status = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[candidate.status]
-        seconds, reason = candidate.train_seconds, candidate.reason
-        self._log_child(candidate.name, facts, curve, seconds, status, reason)
-
     def _log_found(self, found: Found, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param, RunTag
 
         for candidate in found.candidates:
             if candidate.name not in self._sent:
-                self._log_candidate(candidate)
+                self._log_child(ChildRun.of_candidate(candidate))
         known = self._client.get_run(self.run_id).data.params
         self._client.log_batch(
             self.run_id,
@@ -284,80 +238,49 @@ class Tracker:
             tags=[RunTag("search", found.sentence())],
         )
 
-    def _log_child(
-        self,
-        name: str,
-        facts: Mapping[str, object],
-        curve: Sequence[tuple[int, Mapping[str, float | None]]],
-        seconds: float | None,
-        status: str,
-        reason: str,
-    ) -> None:
-        """Make a child run; facts are params and tags, a curve has its steps and their metrics."""
+    def _log_child(self, child: ChildRun) -> None:
+        """Make a child run; its facts are params and tags."""
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
         tags = {
             STUDY_TAG: self.folder.identity,
-            TRIAL_TAG: name,
+            TRIAL_TAG: child.name,
             PARENT_TAG: self.run_id,
-            NAME_TAG: name,
+            NAME_TAG: child.name,
             "mlflow.source.name": "rayred",
-            **{key: str(value) for key, value in facts.items()},
+            **{key: str(value) for key, value in child.facts.items()},
         }
-        if reason:
-            tags["reason"] = reason
-        started = now - int(1000 * (seconds or 0))
+        if child.reason:
+            tags["reason"] = child.reason
+        started = now - int(1000 * (child.seconds or 0))
         run = self._client.create_run(self._experiment_id, start_time=started, tags=tags)
         metrics = [
             Metric(metric, float(value), now, step)
-            for step, values in curve
+            for step, values in child.curve
             for metric, value in values.items()
             if value is not None
         ]
-        if seconds is not None:
-            metrics.append(Metric("train_seconds", seconds, now, 0))
-        params = [Param(key, str(value)) for key, value in facts.items()]
+        if child.seconds is not None:
+            metrics.append(Metric("train_seconds", child.seconds, now, 0))
+        params = [Param(key, str(value)) for key, value in child.facts.items()]
         for first in range(0, max(1, len(metrics)), 1000):
             self._client.log_batch(
                 run.info.run_id,
                 metrics=metrics[first : first + 1000],
                 params=params if first == 0 else [],
             )
-        self._client.set_terminated(run.info.run_id, status=status, end_time=now)
-        self._sent.add(name)
+        self._client.set_terminated(run.info.run_id, status=child.status, end_time=now)
+        self._sent.add(child.name)
 
     def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag
 
-        results = read_json(self.folder / "results.json")
-        metrics = {
-            "reference/train_seconds": reference.train_seconds,
-            "trials": max(cell["trials"] for cell in results["cells"]),
-        }
-        if results["verdict"]["redundant_fraction"] is not None:
-            metrics["redundant_fraction"] = results["verdict"]["redundant_fraction"]
-        for cell in results["cells"]:
-            if cell["mean"] is not None:
-                metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
-        # MLflow takes a point that it has already for the same one, if its time is the same.
-        then, trained = (
-            int(1000 * (self.folder / name).stat().st_mtime)
-            for name in ("results.json", "reference.pt")
-        )
-        sent = [Metric(name, value, then, 0) for name, value in metrics.items()]
-        sent += [
-            Metric(f"reference/{name}", value, trained, point.step)
-            for point in reference.curve
-            for name in ("train_loss", "lr", "test_accuracy")
-            if (value := getattr(point, name)) is not None
-        ]
+        sent = [Metric(*point) for point in study_metrics(self.folder, reference)]
         for first in range(0, len(sent), 1000):
             self._client.log_batch(self.run_id, metrics=sent[first : first + 1000])
-        self._client.log_batch(
-            self.run_id,
-            tags=[RunTag("mlflow.note.content", results["verdict"]["sentence"])],
-        )
+        sentence = read_json(self.folder / "results.json")["verdict"]["sentence"]
+        self._client.log_batch(self.run_id, tags=[RunTag("mlflow.note.content", sentence)])
         for name in ARTIFACTS:
             self._client.log_artifact(self.run_id, str(self.folder / name))
         for name in ARTIFACT_FOLDERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -76,10 +77,18 @@ def kill_all(root: int) -> None:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run folder that is not to be changed, and what the command printed."""
-    root = tmp_path_factory.mktemp("study")
-    done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", root / "run")
-    assert done.returncode == 0, done.stderr
-    return root / "run", done.stdout
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # shared by the processes that run the tests: the first one makes it
+    folder, printed = root / "study" / "run", root / "study" / "printed"
+    with (root / "study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            folder.parent.mkdir()
+            done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", folder)
+            assert done.returncode == 0, done.stderr
+            printed.write_text(done.stdout)
+    return folder, printed.read_text()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,6 @@ from tests.conftest import kill_all, rayred, write_experiment
 
 @pytest.fixture
 def address(tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     ray = Path(sys.executable).parent / "ray"
     (tmp_path / "token").write_text("a-token-of-this-test-and-no-other")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
@@ -27,18 +23,21 @@ def address(tmp_path: Path):
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as short:
         head = subprocess.Popen(
             [
-                ray, "start", "--head", f"--port={port}", "--num-cpus=2", "--block",
+                ray, "start", "--head", "--port=0", "--num-cpus=2", "--block",
                 "--include-dashboard=false", f"--temp-dir={short}",
             ],
             env=os.environ | token,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        for _ in range(120):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.5)
+        # Ray chooses a port that is free, and says here which.
+        chosen = Path(short) / "ray_current_cluster"
+        until = time.monotonic() + 60
+        while not chosen.exists():
+            assert head.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        port = chosen.read_text().rsplit(":", 1)[1]
         yield f"127.0.0.1:{port}", token
         kill_all(head.pid)
         head.wait()

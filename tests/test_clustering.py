@@ -6,9 +6,9 @@ import pytest
 
 from rayred.cluster import Scaling
 from rayred.clustering import ClassActors, check_backend, cluster_classes, find_representatives
-from rayred.config import Linkage
 from rayred.errors import ConfigError, DataError
 from rayred.linkage import linkage_trees, representatives
+from rayred.settings import Linkage
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -54,7 +54,7 @@ def test_embeddings_are_one_row_an_image(finished):
 
 
 def test_embeddings_are_the_reference_models_pooled_layer(finished):
-    from rayred.config import Train
+    from rayred.settings import Train
     from rayred.training.embedding import embed_images
     from rayred.training.loop import Task, load_model
     from rayred.training.trained import load_trained

@@ -50,16 +50,16 @@ def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
         assert len(list((out / "images" / name).iterdir())) == 1
 
 
-@pytest.mark.parametrize("keep", ["0", "1.5", "nan"])
+@pytest.mark.parametrize("keep", ["0", "1.5", "nan", "1e999"])
 def test_fraction_out_of_range(tmp_path, keep):
     out = tmp_path / "small"
     done = rayred("prune", "digits", "--keep", keep, "--out", out)
     assert done.returncode == 2
-    assert "expected a fraction in (0, 1]" in done.stderr or "finite" in done.stderr
+    assert "expected a fraction in (0, 1]" in done.stderr
     labels = tmp_path / "labels.npy"
-    np.save(labels, LABELS)
     done = rayred("cluster", labels, "--labels", labels, "--keep", keep, "--out", out)
     assert done.returncode == 2
+    assert "expected a fraction in (0, 1]" in done.stderr
 
 
 def test_embeddings_of_another_length(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from rayred.pipeline import run
 from tests.conftest import kill_all, rayred, write_experiment
 
 
@@ -77,15 +78,16 @@ def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path):
+@pytest.mark.usefixtures("cluster")
+def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path, caplog):
     before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
     sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic", "random"], "trials": 3}
     study = write_experiment(tmp_path / "tiny.yaml", sweep=sweep)
-    done = rayred("run", study, "--out", run_folder, "--update")
-    assert done.returncode == 0, done.stderr
+    with caplog.at_level("INFO", "rayred"):
+        run(study, run_folder, update=True)
     for stage in ("reference", "embeddings", "trees"):
-        assert f"{stage}: already done" in done.stderr
-    assert "6 of 9 trials are already done" in done.stderr
+        assert f"{stage}: already done" in caplog.text
+    assert "6 of 9 trials are already done" in caplog.text
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(pd.read_parquet(run_folder / "results.parquet")) == 9
 

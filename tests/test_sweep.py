@@ -14,11 +14,11 @@ import torch
 from rayred import sweep
 from rayred.cli import main
 from rayred.cluster import Cluster, Scaling
-from rayred.config import Sweep, Train
 from rayred.data import load_dataset
 from rayred.errors import RayredError
 from rayred.execution import Execution
 from rayred.results import TrialResult, load_trials, plan_trials
+from rayred.settings import Sweep, Train
 from rayred.sweep import SweepInputs, make_packs, run_sweep
 from rayred.training.checkpoints import Checkpoints
 from rayred.training.loop import Task

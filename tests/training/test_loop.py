@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
+from rayred.settings import Train
 from rayred.training.loop import Task, evaluate, load_model, train_model
 
 PLAIN = {"crop": "pad", "pad": 1, "flip": False}

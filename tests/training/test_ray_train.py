@@ -10,9 +10,9 @@ import ray
 import torch
 
 from rayred.cluster import Scaling
-from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
+from rayred.settings import Train
 from rayred.training.embedding import embed_images, embed_with_ray
 from rayred.training.loop import Task, load_model, train_model
 from rayred.training.ray_train import train_with_ray
