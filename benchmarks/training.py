@@ -8,6 +8,7 @@ and the best of their rounds counts: other work on the machine only ever adds ti
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import tempfile
@@ -19,17 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.record import print_table, random_images, write_results
 from rayred.cluster import WORKER_SETTINGS, Scaling, connect
+from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
 from rayred.execution import Execution
 from rayred.models import build_model
 from rayred.results import plan_trials
-from rayred.settings import Sweep, Train
+from rayred.settings import Data, Sweep, Train
 from rayred.sweep import SweepInputs, run_sweep
 from rayred.training.batches import EVALUATION_BATCH
 from rayred.training.embedding import embed_images
@@ -39,7 +45,7 @@ from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 BATCH = 128
 STEPS = 60
-ROUNDS = 8
+ROUNDS = 5
 TEST_IMAGES = 4_096
 CPU = torch.device("cpu")
 
@@ -119,6 +125,35 @@ def single_process() -> list[list[str]]:
     return rows
 
 
+def streamed() -> list[str]:
+    """Measure training on PNG images that are decoded from Parquet files, against in memory."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = random_images(train=STEPS * BATCH, test=BATCH)
+        for name, split in (("train", dataset.train), ("test", dataset.test)):
+            images = [{"bytes": png(image), "path": ""} for image in np.asarray(split.images)]
+            table = pa.table({"image": images, "label": split.labels})
+            pq.write_table(table, f"{folder}/{name}.parquet")
+        data = Data(test=f"parquet:{folder}/test*", root=folder, image_size=32, load="stream")
+        files = load_dataset(f"parquet:{folder}/train*", data)
+        everything = np.arange(len(dataset.train))
+        ours, memory = against(
+            *(
+                lambda of=of: train_model(make_task(of), of, everything).train_seconds
+                for of in (files, dataset)
+            )
+        )
+    rates = [f"{STEPS * BATCH / seconds:,.0f}" for seconds in (ours, memory)]
+    return ["streamed from Parquet, against in memory", *rates, f"{memory / ours:.2f}"]
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Return an image as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
 def two_workers() -> list[str]:
     """Measure two workers of one thread against one, at the same global batch."""
     dataset = random_images(train=STEPS * BATCH)
@@ -195,6 +230,7 @@ def main() -> None:
     os.environ |= WORKER_SETTINGS  # as rayred's own workers have them, the rivals too
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         rows = process.submit(single_process).result()
+        rows.append(process.submit(streamed).result())
     rows.append(two_workers())
     memory = memory_of_trials()
     print_table(["work", "images/s", "rival's", "ratio"], rows)

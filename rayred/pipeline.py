@@ -34,7 +34,14 @@ from rayred.progress import progress_bar
 from rayred.pruned import write_pruned
 from rayred.results import TrialResult, plan_trials, save_results
 from rayred.review import emptied_classes, start_tracking, study_params, write_study
-from rayred.run_folder import SWEEP_RECORD, Made, RunFolder, open_run_folder, write_json
+from rayred.run_folder import (
+    SWEEP_RECORD,
+    Made,
+    RunFolder,
+    check_run_folder,
+    open_run_folder,
+    write_json,
+)
 from rayred.search import CANDIDATES, search_settings
 from rayred.search_results import Found
 from rayred.search_trial import judged_fraction
@@ -99,6 +106,7 @@ def run(
     if not isinstance(experiment, Experiment):
         experiment = load_experiment(Path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
+    check_run_folder(path, experiment, fresh=fresh, update=update)
     dataset = load_dataset(experiment.dataset, experiment.data)
     with connect(address) as cluster:
         execution = Execution.plan(experiment, cluster, path)
@@ -189,6 +197,7 @@ def prune(
     experiment = override_experiment(settings, "prune", overrides)
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
+    check_run_folder(Path(out), experiment, fresh=fresh, update=update)
     images = load_train_split(dataset, experiment.data)
     # There is no test split to speak of: the reference is tested on what it was trained on.
     whole = Dataset(dataset, images, images)

@@ -171,6 +171,39 @@ def open_run_folder(
         yield folder
 
 
+def check_run_folder(
+    path: Path, experiment: Experiment, *, fresh: bool = False, update: bool = False
+) -> None:
+    """Raise what `open_run_folder` would for what a folder holds, and touch nothing.
+
+    Raises
+    ------
+    RunFolderError
+        The folder holds something else or another config.
+    """
+    if not path.is_dir():
+        return
+    try:
+        held = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot read the run folder: {error.strerror}") from error
+    if IDENTITY_FILE not in held:
+        foreign = [name for name in held if not name.startswith(".")]
+        if foreign:
+            raise RunFolderError(
+                f"{path}: not empty and no run folder (it holds {min(foreign)!r}); choose another"
+                " --out"
+            )
+    elif not (fresh or update):
+        changes = _changes(path / CONFIG_FILE, experiment)
+        if changes:
+            raise RunFolderError(
+                f"{path}: holds a run of another config: {'; '.join(changes)}. Choose another"
+                " --out, start over with --fresh, or redo only what depends on the change with"
+                " --update"
+            )
+
+
 def digest(inputs: Mapping[str, Any]) -> str:
     """Return a key of 16 hexadecimal digits for JSON-like inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
@@ -208,44 +241,29 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool) -> None:
     """Make the folder this experiment's, or say why it cannot be."""
+    check_run_folder(folder.path, experiment, fresh=fresh, update=update)
     config = folder / CONFIG_FILE
     if not (folder / IDENTITY_FILE).exists():
         # The identity is written first: a folder without one is no run folder, whatever it holds.
-        foreign = [e.name for e in folder.path.iterdir() if not e.name.startswith(".")]
-        if foreign:
-            raise RunFolderError(
-                f"{folder.path}: not empty and no run folder (it holds {min(foreign)!r}); choose"
-                " another --out"
-            )
         _renew_identity(folder)
     elif fresh:
         for name in MADE_HERE:
             _remove(folder / name)
         _renew_identity(folder)
-    elif config.exists() and not _adds_trials(config, experiment):
-        changes = _changes(config, experiment)
-        if changes and not update:
-            raise RunFolderError(
-                f"{folder.path}: holds a run of another config: {'; '.join(changes)}. Choose"
-                " another --out, start over with --fresh, or redo only what depends on the change"
-                " with --update"
-            )
-        if changes:
-            _renew_identity(folder)
+    elif _changes(config, experiment):
+        _renew_identity(folder)
     _sweep_up(folder)
     with replacing(config) as temporary:
         temporary.write_text(dump_experiment(experiment))
 
 
-def _adds_trials(config: Path, experiment: Experiment) -> bool:
-    """Whether the experiment is the one in the folder, but for more trials: then it goes on."""
-    before, now = _settings(config, experiment)
-    more = before.pop(TRIALS, 0), now.pop(TRIALS)
-    return before == now and more[0] < more[1]
-
-
 def _changes(config: Path, experiment: Experiment) -> list[str]:
+    """Return what makes the experiment another than that in the folder; more trials do not."""
+    if not config.exists():
+        return []
     before, now = _settings(config, experiment)
+    if {**before, TRIALS: None} == {**now, TRIALS: None} and before.get(TRIALS, 0) < now[TRIALS]:
+        return []
     return [
         f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
         for key in sorted(before.keys() | now.keys())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.planted import FRACTION, PLANTED, TRIALS, pair_scores, study, write_digits
+from benchmarks.planted import FRACTION, PLANTED, pair_scores, study, write_digits
+
+TRIALS = 8
 
 
 @pytest.mark.usefixtures("cluster")

@@ -162,7 +162,10 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     device = cast(torch.device, ray.train.torch.get_device())
 
     def wrap(model: nn.Module) -> nn.Module:
-        together: nn.Module = ray.train.torch.prepare_model(synchronise(model, device))
+        # Running statistics are the same on all workers as they are.
+        together: nn.Module = ray.train.torch.prepare_model(
+            synchronise(model, device), parallel_strategy_kwargs={"broadcast_buffers": False}
+        )
         return together
 
     checkpoint = ray.train.get_checkpoint()

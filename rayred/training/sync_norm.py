@@ -12,11 +12,17 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IMAGES = (0, 2, 3)
+from rayred.training.gathering import Gather, make_gather
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """What `torch.nn.SyncBatchNorm` does, which has no CPU version. Workers' batches are equal."""
+
+    def __init__(self, like: nn.BatchNorm2d, gather: Gather) -> None:
+        super().__init__(like.num_features, like.eps, like.momentum)
+        self.weight, self.bias = like.weight, like.bias
+        self.running_mean, self.running_var = like.running_mean, like.running_var
+        self.gather = gather
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Normalise by the statistics of all workers' images; in evaluation by the running ones."""
@@ -24,7 +30,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x_BCHW)
         y_BCHW: Tensor
         y_BCHW, mean_C, variance_C = _NormaliseTogether.apply(
-            x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps
+            x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps, self.gather
         )
         count = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
         with torch.no_grad():
@@ -40,48 +46,49 @@ class _NormaliseTogether(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
+        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float, gather: Gather
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0))
-        everyones = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(everyones, own)
-        means_WC, variances_WC = torch.stack(everyones, dim=1)
+        means_WC, variances_WC = gather(own).unbind(1)
         mean_C = means_WC.mean(0)
         variance_C = (variances_WC + (means_WC - mean_C).square()).mean(0)
         y_BCHW = F.batch_norm(x_BCHW, mean_C, variance_C, weight_C, bias_C, eps=eps)
         ctx.save_for_backward(x_BCHW, weight_C, mean_C, (variance_C + eps).rsqrt())
+        ctx.gather = gather
         ctx.mark_non_differentiable(mean_C, variance_C)
         return y_BCHW, mean_C, variance_C
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         dy_BCHW = gradients[0]
         x_BCHW, weight_C, mean_C, scale_C = ctx.saved_tensors
-        dy_C = dy_BCHW.sum(IMAGES)
-        dy_x_C = (dy_BCHW * x_BCHW).sum(IMAGES) - dy_C * mean_C
-        both = torch.stack([dy_C, dy_x_C])
-        torch.distributed.all_reduce(both)
+        # Sums over this worker's images, where x' = (x − mean) · scale.
+        _, dy_x_C, dy_C = torch.ops.aten.native_batch_norm_backward(
+            dy_BCHW, x_BCHW, weight_C, None, None, mean_C, scale_C, True, 0.0, [False, True, True]
+        )
         images = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
-        mean_dy_C, mean_dy_x_C = both / images
-        # dx = (dy − mean dy − (x − mean) · scale² · mean of dy (x − mean)) · scale · weight
+        mean_dy_C, mean_dy_x_C = ctx.gather(torch.stack([dy_C, dy_x_C])).sum(0) / images
+        # dx = (dy − mean dy − x' · mean of dy x') · scale · weight
         of_dy_C = scale_C * weight_C
-        of_x_C = -of_dy_C * scale_C.square() * mean_dy_x_C
+        of_x_C = -of_dy_C * scale_C * mean_dy_x_C
         rest_C = -of_dy_C * mean_dy_C - of_x_C * mean_C
         dy_C11, x_C11, rest_C11 = (v[:, None, None] for v in (of_dy_C, of_x_C, rest_C))
         dx_BCHW = torch.addcmul(rest_C11, x_BCHW, x_C11).addcmul_(dy_BCHW, dy_C11)
-        return dx_BCHW, dy_x_C * scale_C, dy_C, None
+        return dx_BCHW, dy_x_C, dy_C, None, None
 
 
 def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model with every batch norm replaced by one over all workers."""
+    """Return the model with every batch norm replaced by one over all workers.
+
+    All workers of the process group have to call it.
+    """
     if device.type == "cuda":
         synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return synced
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    gather = make_gather(2 * max((norm.num_features for norm in norms), default=1))
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
-                norm = SyncedBatchNorm2d(child.num_features, child.eps, child.momentum or 0.0)
-                norm.weight, norm.bias = child.weight, child.bias
-                norm.running_mean, norm.running_var = child.running_mean, child.running_var
-                setattr(parent, name, norm)
+                setattr(parent, name, SyncedBatchNorm2d(child, gather))
     return model

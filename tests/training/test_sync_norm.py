@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
@@ -11,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rayred.models.fast_net import ShiftNorm
+from rayred.training import gathering
 from rayred.training.sync_norm import SyncedBatchNorm2d, synchronise
 
 STEPS = 4
@@ -32,31 +36,48 @@ def train(model: nn.Module, batch: slice) -> None:
         optimizer.zero_grad()
 
 
-def train_half(rank: int, folder: str) -> None:
+def gather_often(rank: int) -> None:
+    """See that no turn is mixed up with another, whichever worker is late."""
+    gather = gathering.make_gather(6)
+    for turn in range(1000):
+        if turn % 100 == 50 * rank:
+            time.sleep(0.002)
+        size = 1 + turn % 6
+        everyones = gather(torch.full((size,), 10.0 * turn + rank, dtype=torch.float64))
+        expected = torch.tensor([[10.0 * turn], [10.0 * turn + 1]], dtype=torch.float64)
+        assert torch.equal(everyones, expected.expand(2, size))
+
+
+def train_half(rank: int, folder: str, through: str) -> None:
+    gathering.SHARED = Path(folder) / through
     torch.distributed.init_process_group(
         "gloo", f"file://{folder}/store", timedelta(seconds=60), world_size=2, rank=rank
     )
     model = synchronise(network(), torch.device("cpu"))
-    assert sum(isinstance(module, SyncedBatchNorm2d) for module in model.modules()) == 2
-    together = DistributedDataParallel(model)
-    train(together, slice(rank, None, 2))
-    torch.save(model.state_dict(), f"{folder}/{rank}.pt")
+    norms = [m for m in model.modules() if isinstance(m, SyncedBatchNorm2d)]
+    assert len(norms) == 2
+    assert all((n.gather is gathering._over_network) == (through == "network") for n in norms)
+    train(DistributedDataParallel(model), slice(rank, None, 2))
+    torch.save((model.state_dict(), model.eval()(images())), f"{folder}/{rank}.pt")
+    gather_often(rank)
     torch.distributed.destroy_process_group()
 
 
-def test_workers_batch_norm_is_that_of_the_whole_batch(tmp_path):
-    torch.multiprocessing.spawn(train_half, (str(tmp_path),), nprocs=2)
+def images() -> torch.Tensor:
+    return torch.linspace(-2, 2, 2 * 3 * 8 * 8, dtype=torch.float64).view(2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("through", ["memory", "network"])
+def test_workers_batch_norm_is_that_of_the_whole_batch(tmp_path, through):
+    (tmp_path / "memory").mkdir()
+    torch.multiprocessing.spawn(train_half, (str(tmp_path), through), nprocs=2)
+    assert not list((tmp_path / "memory").iterdir())
     whole = network()
     train(whole, slice(None))
     expected = whole.state_dict()
     for rank in (0, 1):
-        state = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        state, logits = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, value in expected.items():
             if "num_batches" not in name:
                 torch.testing.assert_close(state[name], value, rtol=1e-10, atol=1e-12)
-
-    whole.eval()
-    synced = synchronise(network(), torch.device("cpu")).eval()
-    synced.load_state_dict(expected)
-    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    assert torch.equal(synced(x), whole(x))
+        torch.testing.assert_close(logits, whole.eval()(images()), rtol=1e-9, atol=1e-12)
