@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,9 +26,6 @@ _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-
-# Where something that is no Ray answers at an address, Ray asks it once, for half a minute.
-_CLIENT_SETTINGS = {"RAY_gcs_server_port_wait_time_s": "1"}
 
 # Of glibc, for the processes that train: memory that is freed is kept. Otherwise it goes back to
 # the system after every layer, and is fetched again page by page: measured, half of the speed.
@@ -121,18 +118,19 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
     # A Ray that starts here inherits the environment; one that is there already is told.
-    settings = _RAY_SETTINGS | (WORKER_SETTINGS if target == "local" else _CLIENT_SETTINGS)
+    settings = _RAY_SETTINGS | (WORKER_SETTINGS if target == "local" else {})
     os.environ |= {key: value for key, value in settings.items() if key not in os.environ}
     if ":" in target and "//" not in target:
         _check_answers(target)
     try:
-        ray.init(
-            address=target,
-            include_dashboard=False if target == "local" else None,
-            runtime_env=None if target == "local" else {"env_vars": WORKER_SETTINGS},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with nullcontext() if target == "local" else _asking_once():
+            ray.init(
+                address=target,
+                include_dashboard=False if target == "local" else None,
+                runtime_env=None if target == "local" else {"env_vars": WORKER_SETTINGS},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if target == "local":
             raise RayredError(f"Ray does not start on this machine: {error}") from error
@@ -159,6 +157,19 @@ def _describe() -> Cluster:
             )
         ),
     )
+
+
+@contextmanager
+def _asking_once() -> Iterator[None]:
+    """Let Ray ask what answers at an address once, for half a minute: it may be no Ray."""
+    setting = "RAY_gcs_server_port_wait_time_s"
+    before = os.environ.get(setting)
+    os.environ[setting] = before or "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[setting]
 
 
 def _check_answers(address: str) -> None:

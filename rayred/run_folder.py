@@ -181,10 +181,10 @@ def check_run_folder(
     RunFolderError
         The folder holds something else or another config.
     """
-    if not path.is_dir():
-        return
     try:
         held = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the run folder: {error.strerror}") from error
     if IDENTITY_FILE not in held:

@@ -102,9 +102,9 @@ def search_settings(
     total = _count(experiment)
     if before:
         logger.info("search: %d of %d candidates are already done", len(before), total)
-    ended = {candidate.name for candidate in before}
-    with progress_bar("search", "candidate", total, len(ended)) as bar:
-        recorder = _Recorder(inputs, known, folder, name, on_candidate, ended, total, bar)
+    names = {candidate.name for candidate in before}
+    with progress_bar("search", "candidate", total, len(names)) as bar:
+        recorder = _Recorder(inputs, known, folder, name, on_candidate, names, total, bar)
         _tune(_Search(inputs, known), before, recorder)
     if recorder.lost:
         raise RayredError(
@@ -217,7 +217,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         folder: Path,
         name: str,
         on_candidate: Callable[[Candidate], None],
-        ended: set[str],
+        before: set[str],
         total: int,
         bar: Any,
     ) -> None:
@@ -226,7 +226,8 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         self.folder = folder
         self.name = name
         self.on_candidate = on_candidate
-        self.ended = ended
+        self.before = before
+        self.done = len(before)
         self.total = total
         self.bar = bar
         self.candidates: list[Candidate] = []
@@ -266,9 +267,9 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         write_json(self.folder / f"{key}.json", content)
         self.candidates.append(candidate)
         self.on_candidate(candidate)
-        if candidate.name not in self.ended:
-            self.ended.add(candidate.name)
-            count = f"{len(self.ended):{len(str(self.total))}}/{self.total}"
+        if candidate.name not in self.before:
+            self.done += 1
+            count = f"{self.done:{len(str(self.total))}}/{self.total}"
             logger.info("search: %s %s", count, describe_candidate(candidate))
             self.bar.update()
 

@@ -84,7 +84,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with (root / "study.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not printed.exists():
-            folder.parent.mkdir()
+            folder.parent.mkdir(exist_ok=True)
             done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", folder)
             assert done.returncode == 0, done.stderr
             printed.write_text(done.stdout)

@@ -102,9 +102,9 @@ def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor, limit: float) 
             done, step = done + step, done + step
         kept = within_limit.nonzero().squeeze(1)
         place = torch.cumsum(within_limit, 0) - 1
-        distance, pair, i, j = (torch.cat(values) for values in zip(*measured, strict=True))
-        near = within_limit[pair].nonzero().squeeze(1)
-        largest = _largest(distance[near], place[pair[near]], i[near], j[near], len(kept))
+        of_kept = [[values[within_limit[step[1]]] for values in step] for step in measured]
+        distance, pair, i, j = (torch.cat(values) for values in zip(*of_kept, strict=True))
+        largest = _largest(distance, place[pair], i, j, len(kept))
         parts.append(LargestPairs(one[kept], other[kept], *largest))
     return _concatenate(parts, unit)
 
@@ -122,13 +122,15 @@ def _by_products(
     label = torch.repeat_interleave(torch.arange(len(names), device=unit.device), size[names])
     rows = torch.arange(len(unit), device=unit.device)
     left, right, slack = cluster_factors(unit[members], rows, rows)
+    # Few rows at a time: what is known of their clusters and all others is held as a table.
+    height, width = min(block), max(block)
     begins = [*start[names].tolist(), len(unit)]
     parts = []
-    for first, end in _runs(size[names], block[0]):
+    for first, end in _runs(size[names], height):
         tiles = [
-            (slice(i, min(i + block[0], begins[end])), slice(j, min(j + block[1], len(unit))))
-            for i in range(begins[first], begins[end], block[0])
-            for j in range(begins[first], len(unit), block[1])
+            (slice(i, min(i + height, begins[end])), slice(j, min(j + width, len(unit))))
+            for i in range(begins[first], begins[end], height)
+            for j in range(begins[first], len(unit), width)
         ]
         smallest = left.new_full((end - first, len(names)), torch.inf)
         for i, j in tiles:
@@ -153,7 +155,8 @@ def _by_products(
             seen = slice(int(label[j.start]), int(label[j.stop - 1]) + 1)
             if not near[:, seen].any():
                 continue
-            bounds = bound.index_select(0, label[i] - first).index_select(1, label[j])
+            bounds = bound[:, seen].index_select(0, label[i] - first)
+            bounds = bounds.index_select(1, label[j] - seen.start)
             row, column = (left[i] @ right[j].T <= bounds).nonzero(as_tuple=True)
             row, column = row + i.start, column + j.start
             pair = place[label[row] - first, label[column]]

@@ -110,8 +110,13 @@ def near_pairs(
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
-            # In two steps that torch has vector code for, which it has not for both at once.
-            i, j = _true_entries(near[:entries].view(shape).copy_(product.ge_(-limit)))
+            mask = near[:entries].view(shape)
+            if product.is_cuda:
+                torch.ge(product, -limit, out=mask)
+            else:
+                # In two steps that torch has vector code for, which it has not for both at once.
+                mask.copy_(product.ge_(-limit))
+            i, j = _true_entries(mask)
             i, j = i + first_row, j + first_column
             if first_column < first_row + rows:
                 upper = i < j

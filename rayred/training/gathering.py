@@ -13,6 +13,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor
 SHARED = Path("/dev/shm")
 PATIENCE_SECONDS = 1800.0
 """How long a worker waits for the others, which is what torch.distributed does as well."""
+SPIN_SECONDS = 0.001
+"""How long a worker looks again and again before it rests in between."""
 LINE = 8
 """Numbers of a cache line: flags of different workers lie in different ones."""
 
@@ -50,19 +53,22 @@ def _shared_memory(largest: int) -> Tensor | None:
     size = world * LINE + 2 * world * largest
     # The flags below rely on stores being seen in order, as on x86.
     possible = platform.machine() == "x86_64" and SHARED.is_dir()
-    name = [""]
-    if rank == 0 and possible:
-        with tempfile.NamedTemporaryFile(prefix="rayred-", dir=SHARED, delete=False) as file:
-            file.truncate(8 * size)
-            name = [file.name]
-    torch.distributed.broadcast_object_list(name)
-    memory = None
-    if name[0] and possible and Path(name[0]).exists():
-        memory = torch.from_file(name[0], shared=True, size=size, dtype=torch.float64)
-    opened: list[bool | None] = [None] * world
-    torch.distributed.all_gather_object(opened, memory is not None)
-    if rank == 0 and name[0]:
-        Path(name[0]).unlink()
+    with ExitStack() as until_all_have_it:
+        name = [""]
+        if rank == 0 and possible:
+            with suppress(OSError):
+                file = until_all_have_it.enter_context(
+                    tempfile.NamedTemporaryFile(prefix="rayred-", dir=SHARED)
+                )
+                os.posix_fallocate(file.fileno(), 0, 8 * size)  # fails where memory is full
+                name = [file.name]
+        torch.distributed.broadcast_object_list(name)
+        memory = None
+        if name[0] and possible and Path(name[0]).exists():
+            with suppress(OSError, RuntimeError):
+                memory = torch.from_file(name[0], shared=True, size=size, dtype=torch.float64)
+        opened: list[bool | None] = [None] * world
+        torch.distributed.all_gather_object(opened, memory is not None)
     return memory if all(opened) else None
 
 
@@ -85,9 +91,13 @@ class _SharedGather:
         places = self.places[self.turn % 2, :, : own.numel()]
         places[self.rank] = own.flatten()
         self.flags[self.rank] = self.turn
-        until = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         while self.flags.min() < self.turn:
-            os.sched_yield()
-            if time.monotonic() > until:
+            waited = time.monotonic() - began
+            if waited < SPIN_SECONDS:
+                os.sched_yield()
+            elif waited < PATIENCE_SECONDS:
+                time.sleep(SPIN_SECONDS / 10)  # other threads have work to do
+            else:
                 raise RuntimeError("another worker has not come as far for half an hour")
         return places.to(own.dtype, copy=True).view(self.world, *own.shape)

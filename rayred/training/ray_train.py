@@ -162,10 +162,7 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     device = cast(torch.device, ray.train.torch.get_device())
 
     def wrap(model: nn.Module) -> nn.Module:
-        # Running statistics are the same on all workers as they are.
-        together: nn.Module = ray.train.torch.prepare_model(
-            synchronise(model, device), parallel_strategy_kwargs={"broadcast_buffers": False}
-        )
+        together: nn.Module = ray.train.torch.prepare_model(synchronise(model, device))
         return together
 
     checkpoint = ray.train.get_checkpoint()

@@ -23,7 +23,11 @@ STEPS = 4
 def network() -> nn.Module:
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)]
-    return nn.Sequential(*layers, ShiftNorm(2), nn.Flatten(), nn.Linear(32, 5)).double()
+    return (
+        nn.Sequential(*layers, ShiftNorm(2), nn.Flatten(), nn.Linear(32, 5))
+        .double()
+        .to(memory_format=torch.channels_last)
+    )
 
 
 def train(model: nn.Module, batch: slice) -> None:
