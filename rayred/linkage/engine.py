@@ -337,7 +337,7 @@ class _Forest:
 
 def _ascending(distance: Tensor, key: Tensor) -> Tensor:
     """Return the order of pairs by (distance, key); no distance is negative."""
-    # Floats above zero are in the order of their bits, and integers are sorted by radix.
+    # Floats from zero on are in the order of their bits, and integers are sorted by radix.
     bits, order = distance.view(torch.int64).sort()
     equal = bits[1:] == bits[:-1]
     tied = torch.zeros_like(order, dtype=torch.bool)
