@@ -33,6 +33,7 @@ from rayred.cluster import WORKER_SETTINGS, Scaling, connect
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
 from rayred.execution import Execution
+from rayred.experiment_file import load_experiment
 from rayred.models import build_model
 from rayred.results import plan_trials
 from rayred.settings import Data, Sweep, Train
@@ -154,24 +155,31 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def two_workers() -> list[str]:
+def two_workers() -> list[list[str]]:
     """Measure two workers of one thread against one, at the same global batch."""
     dataset = random_images(train=STEPS * BATCH)
-    task = make_task(dataset, 3 * STEPS)
+    small = load_experiment(Path("experiments/cifar10-small.yaml"))
+    recipe = small.train.model_copy(update={"steps": STEPS // 2})
+    tasks = [make_task(dataset, 3 * STEPS), Task.for_dataset(small.model, dataset, recipe, 0)]
+    rows = []
     with tempfile.TemporaryDirectory() as folder, connect("local"):
         refs = ray.put(dataset), ray.put(np.arange(len(dataset.train)))
-        seconds = {
-            workers: min(
-                train_with_ray(
-                    task, *refs, Scaling(workers=workers), folder, f"{workers}-{turn}"
-                ).train_seconds
+        for task in tasks:
+            name, size = task.spec.name, task.recipe.batch_size
+            rounds = [
+                [
+                    train_with_ray(
+                        task, *refs, Scaling(workers=workers), folder, f"{name}-{workers}-{turn}"
+                    ).train_seconds
+                    for workers in (2, 1)
+                ]
                 for turn in range(3)
-            )
-            for workers in (1, 2)
-        }
-    images = 3 * STEPS * BATCH
-    rates = [f"{images / seconds[workers]:,.0f}" for workers in (2, 1)]
-    return ["two workers, against one", *rates, f"{seconds[1] / seconds[2]:.2f}"]
+            ]
+            two, one = (min(seconds) for seconds in zip(*rounds, strict=True))
+            rates = [f"{task.recipe.steps * size / seconds:,.0f}" for seconds in (two, one)]
+            work = f"two workers against one: {name}, batches of {size}"
+            rows.append([work, *rates, f"{one / two:.2f}"])
+    return rows
 
 
 def memory_of_trials(trials: int = 4) -> dict[str, float]:
@@ -231,7 +239,7 @@ def main() -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         rows = process.submit(single_process).result()
         rows.append(process.submit(streamed).result())
-    rows.append(two_workers())
+    rows += two_workers()
     memory = memory_of_trials()
     print_table(["work", "images/s", "rival's", "ratio"], rows)
     print(

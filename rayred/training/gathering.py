@@ -1,4 +1,4 @@
-"""Small tensors that the workers of a training hand to each other, many times a step.
+"""Tensors that the workers of a training hand to each other, many times a step.
 
 Workers of one node do it through memory that they share: over the network, which is how
 torch.distributed does it on CPUs, a turn takes a tenth of a millisecond at best, and up to two.
@@ -27,30 +27,34 @@ SPIN_SECONDS = 0.001
 """How long a worker looks again and again before it rests in between."""
 LINE = 8
 """Numbers of a cache line: flags of different workers lie in different ones."""
+LARGEST = 2**18
+"""Numbers that a worker hands on in one turn: a megabyte of float32."""
 
 Gather = Callable[[Tensor], Tensor]
 """Takes a worker's tensor and returns those of all workers, (W, ...), by rank."""
 
 
-def make_gather(largest: int) -> Gather:
-    """Return how the workers of the process group gather tensors of up to `largest` numbers.
-
-    All workers of the group have to call it, and then what it returns, at the same time.
-    """
-    memory = _shared_memory(largest)
-    return _over_network if memory is None else _SharedGather(memory, largest)
-
-
-def _over_network(own: Tensor) -> Tensor:
+def gather_over_network(own: Tensor) -> Tensor:
+    """Gather by torch.distributed."""
     everyones = own.new_empty(torch.distributed.get_world_size(), *own.shape)
     torch.distributed.all_gather(list(everyones), own)
     return everyones
 
 
-def _shared_memory(largest: int) -> Tensor | None:
+def shared_gather() -> Gather | None:
+    """Return how to gather through shared memory; none if not all workers share some.
+
+    All workers of the process group have to call it, and then what it returns, at the same time.
+    It takes tensors of up to `LARGEST` numbers.
+    """
+    memory = _shared_memory()
+    return None if memory is None else _SharedGather(memory)
+
+
+def _shared_memory() -> Tensor | None:
     """Return zeros that all workers share; none where they cannot, as on different nodes."""
     world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
-    size = world * LINE + 2 * world * largest
+    size = world * LINE + 2 * world * LARGEST
     # The flags below rely on stores being seen in order, as on x86.
     possible = platform.machine() == "x86_64" and SHARED.is_dir()
     with ExitStack() as until_all_have_it:
@@ -79,11 +83,11 @@ class _SharedGather:
     and so knows that everyone has read turn t.
     """
 
-    def __init__(self, memory: Tensor, largest: int) -> None:
+    def __init__(self, memory: Tensor) -> None:
         self.rank = torch.distributed.get_rank()
         self.world = torch.distributed.get_world_size()
         self.flags = memory[: self.world * LINE : LINE].numpy()
-        self.places = memory[self.world * LINE :].view(2, self.world, largest)
+        self.places = memory[self.world * LINE :].view(2, self.world, LARGEST)
         self.turn = 0
 
     def __call__(self, own: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ from rayred.data.dataset import Dataset
 from rayred.errors import DataError, RayredError, TrainingError
 from rayred.progress import progress_bar
 from rayred.training.batches import Shard
+from rayred.training.data_parallel import data_parallel
 from rayred.training.loop import Point, State, Task, Worker, train_model
-from rayred.training.sync_norm import synchronise
 from rayred.training.trained import Trained
 
 CHECKPOINT_FILE = "training.pt"
@@ -162,8 +162,7 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
     device = cast(torch.device, ray.train.torch.get_device())
 
     def wrap(model: nn.Module) -> nn.Module:
-        together: nn.Module = ray.train.torch.prepare_model(synchronise(model, device))
-        return together
+        return data_parallel(model, device, ray.train.torch.prepare_model)
 
     checkpoint = ray.train.get_checkpoint()
     last_told, loss = 0.0, math.nan

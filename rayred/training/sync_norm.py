@@ -12,7 +12,7 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rayred.training.gathering import Gather, make_gather
+from rayred.training.gathering import Gather
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
@@ -77,18 +77,9 @@ class _NormaliseTogether(torch.autograd.Function):
         return dx_BCHW, dy_x_C, dy_C, None, None
 
 
-def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model with every batch norm replaced by one over all workers.
-
-    All workers of the process group have to call it.
-    """
-    if device.type == "cuda":
-        synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return synced
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    gather = make_gather(2 * max((norm.num_features for norm in norms), default=1))
+def synchronise(model: nn.Module, gather: Gather) -> None:
+    """Replace every batch norm of a model by one over the batches of all workers."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 setattr(parent, name, SyncedBatchNorm2d(child, gather))
-    return model

@@ -40,7 +40,7 @@ def test_two_workers_train_as_one_and_what_they_made_can_be_read_back(tmp_path):
     )
     assert trained.curve[-1].step == 20
     assert trained.test_accuracy > 0.3
-    # The batch norm of two workers is compared to the bit in test_sync_norm.py. Here rounding
+    # The batch norm of two workers is compared to the bit in test_data_parallel.py. Here rounding
     # decides on ReLUs at their edge, so that trainings drift apart.
     alone = train_model(augmented, digits, np.arange(640))
     for ours, theirs in zip(trained.curve, alone.curve, strict=True):
