@@ -17,12 +17,13 @@ import ray
 import ray.train
 import torch
 from numpy.typing import NDArray
+from ray.train import ControllerError
 from ray.train.torch import TorchTrainer
 from torch import nn
 
 from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset
-from rayred.errors import DataError, RayredError, TrainingError
+from rayred.errors import RayredError
 from rayred.progress import progress_bar
 from rayred.training.batches import Shard
 from rayred.training.data_parallel import data_parallel
@@ -44,6 +45,19 @@ class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
 
     def _register_sigint_handler(self, controller: ray.actor.ActorHandle) -> None:
         del controller
+
+
+class _EndsForGood(ray.train.UserCallback):  # type: ignore[misc] # Ray is not typed
+    """Ends a training that failed by itself, on any worker: tried again, it would again.
+
+    An error that a callback raises is one that Ray Train does not retry after.
+    """
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        del run_context
+        for error in worker_exceptions.values():
+            if isinstance(error, RayredError):
+                raise error
 
 
 def train_with_ray(
@@ -90,6 +104,7 @@ def train_with_ray(
         storage_path=storage,
         checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+        callbacks=[_EndsForGood()],
     )
     try:
         with _live_line(task) as ticker:
@@ -100,12 +115,12 @@ def train_with_ray(
                 run_config=run_config,
             ).fit()
     except ray.train.TrainingFailedError as error:
+        if isinstance(error, ControllerError) and isinstance(error.controller_failure, RayredError):
+            raise error.controller_failure from None
         raise RayredError(
             f"{name}: failed {MAX_FAILURES + 1} times, at last by: {error}; run again to go on from"
             " the last checkpoint"
         ) from error
-    if isinstance(result.return_value, RayredError):
-        raise result.return_value
     trained: Trained = result.return_value
     return trained
 
@@ -152,8 +167,8 @@ def _live_line(task: Task) -> Iterator[ray.actor.ActorHandle | None]:
             ray.kill(ticker)
 
 
-def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
-    """Return what was trained, or why it cannot be; Ray Train hands on what rank 0 returns."""
+def _train_worker(config: dict[str, Any]) -> Trained:
+    """Return what was trained; Ray Train hands on what rank 0 returns."""
     torch.set_num_threads(config["threads"])
     task: Task = config["task"]
     dataset, indices = ray.get([config["dataset"], config["indices"]])
@@ -185,20 +200,16 @@ def _train_worker(config: dict[str, Any]) -> Trained | RayredError:
             torch.save(state, Path(folder) / CHECKPOINT_FILE)
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
-    try:
-        outcome = train_model(
-            task,
-            dataset,
-            indices,
-            report,
-            save=save,
-            tick=tick if shard.rank == 0 else None,
-            worker=Worker(device, shard, wrap if shard.world > 1 else None),
-            resume=_load_checkpoint(checkpoint) if checkpoint else None,
-        )
-    except (TrainingError, DataError) as error:
-        # Returned, not raised: it would fail the same way again, and Ray would retry it.
-        return error
+    outcome = train_model(
+        task,
+        dataset,
+        indices,
+        report,
+        save=save,
+        tick=tick if shard.rank == 0 else None,
+        worker=Worker(device, shard, wrap if shard.world > 1 else None),
+        resume=_load_checkpoint(checkpoint) if checkpoint else None,
+    )
     weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
     return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, task.spec, weights)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import ray
 import torch
+from PIL import Image
 
 from rayred.cluster import Scaling
 from rayred.data import load_dataset
-from rayred.errors import TrainingError
-from rayred.settings import Train
+from rayred.errors import DataError, TrainingError
+from rayred.settings import Data, Train
 from rayred.training.embedding import embed_images, embed_with_ray
 from rayred.training.loop import Task, load_model, train_model
 from rayred.training.ray_train import train_with_ray
@@ -97,3 +98,21 @@ def test_a_loss_that_is_not_finite_is_told_and_not_tried_again(tmp_path):
             str(tmp_path),
             "diverges",
         )
+
+
+def test_an_image_that_one_worker_cannot_read_ends_the_training_of_all(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 24, 8, 8, 3), dtype=np.uint8)
+    for split in ("train", "test"):
+        for name, images in zip(("cat", "dog"), pixels, strict=True):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number, image in enumerate(images):
+                Image.fromarray(image).save(folder / f"{number}.png")
+    pets = load_dataset(f"folder:{tmp_path}", Data(image_size=8, load="stream"))
+    recipe = Train.model_validate({"steps": 200, "batch_size": 8})
+    job = Task.for_dataset("resnet8", pets, recipe, 0), ray.put(pets), ray.put(np.arange(48))
+    (tmp_path / "train" / "dog" / "3.png").write_bytes(b"no image any more")
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"dog/3\.png: cannot decode"):
+        train_with_ray(*job, Scaling(workers=2), str(tmp_path / "ray"), "pets")
+    assert time.monotonic() - started < 60, "it was tried again, or waited for"
