@@ -252,7 +252,7 @@ def _find_settings(
     inputs = {
         "dataset": dataset.digest,
         "model": experiment.model,
-        "train": experiment.train.model_dump(mode="json"),
+        "train": experiment.train.decisive(),
         "linkage": experiment.linkage.model_dump(mode="json"),
         "fraction": judged_fraction(experiment),
         "space": experiment.sweep.space,
@@ -277,7 +277,7 @@ def _train_reference(job: _Job) -> Made[Trained]:
     inputs = {
         "dataset": job.dataset.digest,
         "model": settings.model,
-        "train": settings.train.model_dump(mode="json"),
+        "train": settings.train.decisive(),
         "seed": settings.seed,
         "workers": settings.resources.workers,
     }

@@ -61,7 +61,7 @@ class SearchInputs:
                 "version": VERSION,
                 "dataset": self.dataset_digest,
                 "model": chosen.model,
-                "train": chosen.train.model_dump(mode="json"),
+                "train": chosen.train.decisive(),
                 "linkage": chosen.linkage.model_dump(mode="json") if fraction < 1 else None,
                 "fraction": fraction,
                 "seed": chosen.seed,

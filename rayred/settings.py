@@ -129,8 +129,14 @@ class Train(Settings):
     """Test by the mean of the logits of an image and its mirror image."""
     evaluate_every: Annotated[Int, Field(ge=0)] = 0
     """Epochs between test evaluations while training; 0: at the end only."""
-    checkpoint_steps: Annotated[Int, Field(ge=1)] = 1000
-    """Steps between two checkpoints, of which a killed training goes on from the last."""
+    checkpoint_minutes: Annotated[Float, Field(gt=0)] = 5.0
+    """Minutes between two checkpoints, of which a killed training goes on from the last."""
+    checkpoint_steps: Annotated[Int, Field(ge=1)] | None = None
+    """Steps after which there is a checkpoint at the latest; none: by minutes alone."""
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that what is trained depends on: all but those of checkpoints."""
+        return self.model_dump(mode="json", exclude={"checkpoint_minutes", "checkpoint_steps"})
 
     @model_validator(mode="before")
     @classmethod

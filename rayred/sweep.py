@@ -60,7 +60,7 @@ class SweepInputs:
                 "version": TRIAL_VERSION,
                 "dataset": self.dataset_digest,
                 "model": self.task.spec.name,
-                "recipe": self.task.recipe.model_dump(mode="json"),
+                "recipe": self.task.recipe.decisive(),
                 "seed": trial.seed,
                 "subset": hashlib.sha256(subset.data).hexdigest(),
                 "workers": workers,

@@ -35,6 +35,8 @@ from rayred.training.numerics import numerics
 from rayred.training.packed import PackedModels
 from rayred.training.recipe import RecipeOptimizer, learning_rate
 
+AGREE_STEPS = 10
+"""How often several workers ask each other whether a checkpoint is due by the clock."""
 MAX_POINTS = 1000
 """A curve has a point an epoch, or this many points where the epochs are more."""
 
@@ -132,7 +134,7 @@ def train_model(
     report
         Told of every point of the curve.
     save
-        Given a snapshot every `checkpoint_steps` steps: by every worker, all of them at once.
+        Given a snapshot whenever a checkpoint is due: by every worker, all of them at once.
     tick
         Told the number of steps taken, after every step.
     worker
@@ -280,6 +282,7 @@ def _train(
     ]
     for training in pack:
         training.model.train()
+    checkpoint_due = _CheckpointClock(recipe, worker)
     started = time.perf_counter()
     for done, together in enumerate(zip(*batches, strict=True), start=first_step + 1):
         with autocast:
@@ -296,7 +299,7 @@ def _train(
         summed += 1
         if follow.tick:
             follow.tick(done)
-        saves = follow.save is not None and done % recipe.checkpoint_steps == 0
+        saves = follow.save is not None and checkpoint_due(done)
         if not saves and done not in points:
             continue
         # On a GPU this waits for the steps, so that the clock is read when they are done.
@@ -317,6 +320,27 @@ def _train(
             follow.save({"step": done, "seconds": seconds, "summed": summed, "pack": states})
         started = time.perf_counter()
     return [training.outcome(seconds / len(pack)) for training in pack]
+
+
+class _CheckpointClock:
+    """Says when a checkpoint is due: to all workers after the same step."""
+
+    def __init__(self, recipe: Train, worker: Worker) -> None:
+        self.recipe = recipe
+        self.worker = worker
+        self.last = time.monotonic()
+
+    def __call__(self, done: int) -> bool:
+        """Return whether one is due after so many steps; then it counts as taken."""
+        due = time.monotonic() - self.last >= 60 * self.recipe.checkpoint_minutes
+        if self.worker.shard.world > 1:
+            own = torch.tensor(float(due), device=self.worker.device)
+            due = done % AGREE_STEPS == 0 and self.worker.mean(own, 1) > 0
+        every = self.recipe.checkpoint_steps
+        if not due and (every is None or done % every):
+            return False
+        self.last = time.monotonic()
+        return True
 
 
 def _forward_of(

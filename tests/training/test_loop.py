@@ -1,4 +1,6 @@
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +55,34 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_as_an_uninterrupted_one(
     rest = train_model(job, digits, subset, resume=snapshots[10])
     assert torch.equal(weights(whole.model), weights(rest.model))
     assert whole.curve == rest.curve
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"checkpoint_minutes": 3 / 60}, [3, 6]),
+        ({"checkpoint_minutes": 3 / 60, "checkpoint_steps": 4}, [3, 4, 7, 8]),
+    ],
+)
+def test_checkpoints_are_due_by_the_clock_and_by_steps(monkeypatch, changes, expected):
+    seconds = 0  # a step takes one
+
+    def tick(step):
+        nonlocal seconds
+        seconds = step
+
+    clock = SimpleNamespace(monotonic=lambda: seconds, perf_counter=time.perf_counter)
+    monkeypatch.setattr("rayred.training.loop.time", clock)
+    saved = []
+
+    def save(state):
+        saved.append(state["step"])
+
+    train_model(
+        task(steps=8, **changes), load_dataset("digits"), np.arange(640), save=save, tick=tick
+    )
+    assert saved == expected
 
 
 def larger_digits():

@@ -30,7 +30,7 @@ def task(**changes: object) -> Task:
 
 def test_two_workers_train_as_one_and_what_they_made_can_be_read_back(tmp_path):
     digits = load_dataset("digits")
-    augmented = task(augment={"crop": "pad", "pad": 1, "flip": True})
+    augmented = task(augment={"crop": "pad", "pad": 1, "flip": True}, checkpoint_minutes=1e-9)
     trained = train_with_ray(
         augmented,
         ray.put(digits),
@@ -41,6 +41,8 @@ def test_two_workers_train_as_one_and_what_they_made_can_be_read_back(tmp_path):
     )
     assert trained.curve[-1].step == 20
     assert trained.test_accuracy > 0.3
+    # Workers agree on checkpoints after the 10th and the 20th step.
+    assert len(list((tmp_path / "ray").glob("**/training.pt"))) == 2
     # The batch norm of two workers is compared to the bit in test_data_parallel.py. Here rounding
     # decides on ReLUs at their edge, so that trainings drift apart.
     alone = train_model(augmented, digits, np.arange(640))

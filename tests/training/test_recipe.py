@@ -16,8 +16,8 @@ def test_paper_schedule(step, expected):
 
 
 def test_paper_recipe_is_the_papers_table():
-    beside = {"augment", "evaluate_every", "checkpoint_steps", "precision", "deterministic"}
-    assert PAPER.model_dump(exclude=beside) == {
+    beside = ("augment", "evaluate_every", "precision", "deterministic")
+    assert {key: value for key, value in PAPER.decisive().items() if key not in beside} == {
         "recipe": "paper",
         "optimizer": "sgd",
         "test_mirrored": False,
@@ -61,3 +61,9 @@ def test_sgd_is_torchs_to_the_bit_and_goes_on_from_its_state(recipe):
         optimizer.step(lr)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_checkpoints_decide_nothing():
+    often = Train.model_validate({"recipe": "paper", "checkpoint_steps": 3})
+    assert often.decisive() == PAPER.decisive()
+    assert often != PAPER
