@@ -52,8 +52,7 @@ def check_space(key: str, values: Any) -> None:
             whole = " whole" if "int" in name else ""
             positive = " above 0" if "log" in name else ""
             step = ", each a multiple of the step that follows them" if SPACES[name] == 3 else ""
-            words = " (YAML takes 1e-4 for a word; write 1.0e-4)" if _has_words(arguments) else ""
-            problem = f"expected two ascending{whole} numbers{positive}{step}{words}"
+            problem = f"expected two ascending{whole} numbers{positive}{step}"
     if problem:
         raise PydanticCustomError(
             "space",
@@ -94,7 +93,3 @@ def _is_range(name: str, arguments: Any) -> bool:
         for size in step
     )
     return low < high and (low > 0 or "log" not in name) and stepwise
-
-
-def _has_words(arguments: Any) -> bool:
-    return isinstance(arguments, list) and any(isinstance(one, str) for one in arguments)
