@@ -26,7 +26,6 @@ from torchvision.transforms import v2 as transforms
 
 from benchmarks.linkage import KINDS, make_rows
 from benchmarks.record import print_table, random_images, write_results
-from rayred.config import Experiment
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset
 from rayred.experiment_file import load_experiment
@@ -108,8 +107,7 @@ class Bench:
 
     def fast_recipe(self) -> list[Row]:
         """Train by `cifar10-fast.yaml`, one by one and packed."""
-        task = self.task(load_experiment(EXPERIMENTS / "cifar10-fast.yaml"))
-        task = replace(task, recipe=task.recipe.model_copy(update=dict(self.sizes.fast)))
+        task = self.fast_task()
         train_model(task, self.dataset, self.everything, worker=self.worker)
         single = [self.whole_run([replace(task, seed=seed)]) for seed in range(self.sizes.runs)]
         rows = [
@@ -131,23 +129,10 @@ class Bench:
 
     def paper_recipe(self) -> list[Row]:
         """Train ResNet-32 by the paper's recipe, against a plain loop, and packed."""
-        task = self.task(load_experiment(EXPERIMENTS / "cifar10.yaml"), "resnet32")
-        steps = self.sizes.paper_steps
-        recipe = task.recipe.model_copy(update={"steps": steps, "warmup_steps": 1})
-        task = replace(task, recipe=recipe)
-        images = steps * recipe.batch_size
-
-        def rate(tasks: list[Task]) -> float:
-            rows = [self.everything] * len(tasks)
-            outcomes = train_pack(tasks, self.dataset, rows, worker=self.worker)
-            seconds = sum(o.train_seconds for o in outcomes if isinstance(o, Outcome))
-            return images * len(tasks) / seconds
-
-        rate([task])
-        alone = rate([task])
+        task = self.paper_task()
+        alone = self.rate([task])
         tasks = [replace(task, seed=seed) for seed in range(self.sizes.pack)]
-        rate(tasks)
-        packed = rate(tasks)
+        packed = self.rate(tasks)
         plain = self.plain_rate(task)
         return [
             ("paper recipe, ResNet-32, images/s", f"{alone:,.0f}", ""),
@@ -156,6 +141,27 @@ class Bench:
             (f"pack of {len(tasks)}, images/s", f"{packed:,.0f}", ""),
             ("times faster than one by one", f"{packed / alone:.1f}", "3"),
         ]
+
+    def compiled(self) -> list[Row]:
+        """Train by both recipes with compiled networks: each row beside that of the same name."""
+        fast = self.fast_task(compile=True)
+        self.whole_run([fast])
+        runs = [self.whole_run([replace(fast, seed=seed)])[0] for seed in range(3)]
+        paper = self.paper_task(compile=True)
+        tasks = [replace(paper, seed=seed) for seed in range(self.sizes.pack)]
+        return [
+            ("fast recipe, compiled, seconds a run", f"{statistics.mean(runs):.2f} s", "2 s"),
+            ("paper recipe, compiled, images/s", f"{self.rate([paper]):,.0f}", ""),
+            (f"pack of {len(tasks)}, compiled, images/s", f"{self.rate(tasks):,.0f}", ""),
+        ]
+
+    def rate(self, tasks: list[Task]) -> float:
+        """Return images/s of all trainings together, after one that is not counted."""
+        rows = [self.everything] * len(tasks)
+        for _ in range(2):
+            outcomes = train_pack(tasks, self.dataset, rows, worker=self.worker)
+            seconds = sum(o.train_seconds for o in outcomes if isinstance(o, Outcome))
+        return sum(task.recipe.steps * task.recipe.batch_size for task in tasks) / seconds
 
     def plain_rate(self, task: Task) -> float:
         """Return images/s of the usual loop: torchvision's transforms in a DataLoader, float32."""
@@ -203,10 +209,20 @@ class Bench:
         seconds = time.perf_counter() - started
         return self.sizes.plain_steps * task.recipe.batch_size / seconds
 
-    def task(self, experiment: Experiment, model: str | None = None) -> Task:
-        """Return an experiment's training of the data set at hand."""
-        recipe: Train = experiment.train
-        return Task.for_dataset(model or experiment.model, self.dataset, recipe, 0)
+    def fast_task(self, **changes: object) -> Task:
+        """Return the training of `cifar10-fast.yaml`, of the data set at hand."""
+        experiment = load_experiment(EXPERIMENTS / "cifar10-fast.yaml")
+        return self.task(experiment.model, experiment.train, {**self.sizes.fast, **changes})
+
+    def paper_task(self, **changes: object) -> Task:
+        """Return the first steps of ResNet-32's training by the paper's recipe."""
+        recipe = load_experiment(EXPERIMENTS / "cifar10.yaml").train
+        few = {"steps": self.sizes.paper_steps, "warmup_steps": 1}
+        return self.task("resnet32", recipe, {**few, **changes})
+
+    def task(self, model: str, recipe: Train, changes: Mapping[str, object]) -> Task:
+        """Return a training of the data set at hand."""
+        return Task.for_dataset(model, self.dataset, recipe.model_copy(update=dict(changes)), 0)
 
     def whole_run(self, tasks: list[Task]) -> tuple[float, list[Outcome]]:
         """Return the seconds of whole runs, set-up and test included, and what came out."""
@@ -259,6 +275,7 @@ def main() -> None:
         "imagenet": bench.imagenet,
         "fast recipe": bench.fast_recipe,
         "paper recipe": bench.paper_recipe,
+        "compiled": bench.compiled,
     }
     rows: list[Row] = []
     started = time.perf_counter()

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,18 @@ def single_process() -> list[list[str]]:
     torch.set_num_threads(1)
     dataset = random_images(train=STEPS * BATCH)
     task, test = make_task(dataset), dataset.test
+    compiled = replace(task, recipe=task.recipe.model_copy(update={"compile": True}))
     everything = np.arange(len(dataset.train))
     model = build_model(task.spec)
     work = {
         "training": (
             STEPS * BATCH,
             lambda: train_model(task, dataset, everything).train_seconds,
+            lambda: bare_training(task, dataset),
+        ),
+        "training, compiled": (
+            STEPS * BATCH,
+            lambda: train_model(compiled, dataset, everything).train_seconds,
             lambda: bare_training(task, dataset),
         ),
         "evaluation": (

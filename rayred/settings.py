@@ -123,6 +123,8 @@ class Train(Settings):
     """Training-time augmentation."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Of products: float32 (no TF32), tf32, or bfloat16. auto: bfloat16 on GPUs, else float32."""
+    compile: bool = False
+    """Compile the network (torch.compile): costs half a minute a process, meant for GPUs."""
     deterministic: bool = False
     """The same bits every time on GPUs too, at some speed. On CPUs that is so anyhow."""
     test_mirrored: bool = False

@@ -31,6 +31,7 @@ from rayred.errors import TrainingError
 from rayred.models import Classifier, ModelSpec, build_model
 from rayred.settings import Train
 from rayred.training.batches import Shard, evaluation_batches, resident_pixels, training_batches
+from rayred.training.compiled import compiled
 from rayred.training.numerics import numerics
 from rayred.training.packed import PackedModels
 from rayred.training.recipe import RecipeOptimizer, learning_rate
@@ -263,7 +264,7 @@ def _train(
         first_step, seconds, summed = resume["step"], resume["seconds"], resume["summed"]
         for training, state in zip(pack, resume["pack"], strict=True):
             training.load_state(state)
-    forward = _forward_of([training.model for training in pack], worker)
+    forward = _forward_of([training.model for training in pack], worker, recipe.compile)
     images = len(pack[0].indices)
     points = _point_steps(recipe, images)
     pixels = resident_pixels(dataset.train.images, worker.device)
@@ -344,13 +345,14 @@ class _CheckpointClock:
 
 
 def _forward_of(
-    models: Sequence[Classifier], worker: Worker
+    models: Sequence[Classifier], worker: Worker, is_compiled: bool
 ) -> Callable[[list[Tensor]], Sequence[Tensor]]:
     """Return what makes logits of one batch for each model."""
     if len(models) > 1:
-        return PackedModels(models)
+        return PackedModels(models, worker.device if is_compiled else None)
     network = worker.wrap(models[0]) if worker.wrap else models[0]
-    return lambda batches: [network(batches[0])]
+    logits = compiled(network, worker.device) if is_compiled else network
+    return lambda batches: [logits(batches[0])]
 
 
 def _add_point(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from rayred.models import Classifier
+from rayred.training.compiled import compiled
 
 
 class PackedModels:
@@ -23,8 +24,8 @@ class PackedModels:
     and its state as if it were alone.
     """
 
-    def __init__(self, models: Sequence[Classifier]) -> None:
-        """Take on models that are being trained."""
+    def __init__(self, models: Sequence[Classifier], compile_for: torch.device | None) -> None:
+        """Take on models that are being trained; the pass is compiled if a device is given."""
         self.models = models
         skeleton = deepcopy(models[0].network).to("meta").train()
 
@@ -32,7 +33,8 @@ class PackedModels:
             logits: Tensor = functional_call(skeleton, (weights, buffers), x)
             return logits
 
-        self._together = torch.vmap(one)
+        together = torch.vmap(one)
+        self._together = compiled(together, compile_for) if compile_for else together
 
     def __call__(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the logits of one batch of raw pixels for each model, each (B, K).

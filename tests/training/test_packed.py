@@ -1,6 +1,5 @@
 """A pack of trainings against the same trainings one by one."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 
@@ -15,13 +14,6 @@ from rayred.training import loop
 from rayred.training.loop import State, Task, train_model, train_pack
 
 SEEDS = (3, 5, 8)
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def larger_digits() -> Dataset:

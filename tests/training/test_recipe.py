@@ -16,7 +16,7 @@ def test_paper_schedule(step, expected):
 
 
 def test_paper_recipe_is_the_papers_table():
-    beside = ("augment", "evaluate_every", "precision", "deterministic")
+    beside = ("augment", "evaluate_every", "precision", "compile", "deterministic")
     assert {key: value for key, value in PAPER.decisive().items() if key not in beside} == {
         "recipe": "paper",
         "optimizer": "sgd",

@@ -1,0 +1,40 @@
+"""Compiled networks against the same networks as they are."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from rayred.data import load_dataset
+from rayred.errors import TrainingError
+from rayred.settings import Train
+from rayred.training.compiled import compiled
+from rayred.training.loop import Outcome, Task, train_pack
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("packs", [[[3], [5]], [[3, 5]]], ids=["alone", "packed"])
+def test_compiled_networks_train_as_others_do(packs):
+    digits, rows = load_dataset("digits"), np.arange(100)
+    for seeds in packs:  # the second is a network that has not been seen when it was compiled
+        of = {}
+        for is_compiled in (False, True):
+            recipe = Train.model_validate({"steps": 6, "batch_size": 32, "compile": is_compiled})
+            tasks = [Task.for_dataset("resnet8", digits, recipe, seed) for seed in seeds]
+            of[is_compiled] = train_pack(tasks, digits, [rows] * len(tasks))
+        for plain, fast in zip(of[False], of[True], strict=True):
+            assert isinstance(plain, Outcome)
+            assert isinstance(fast, Outcome)
+            state = fast.model.state_dict()
+            for name, value in plain.model.state_dict().items():
+                torch.testing.assert_close(state[name], value, rtol=1e-10, atol=1e-10)
+
+
+def test_what_cannot_be_compiled_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    pass_on = compiled(torch.nn.ELU(), torch.device("cpu"))
+    with pytest.raises(TrainingError, match=r"train\.compile: .*(ompiler|g\+\+).*set it to false"):
+        pass_on(torch.zeros(2, 3))
