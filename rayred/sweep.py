@@ -28,7 +28,7 @@ from rayred.progress import progress_bar
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
 from rayred.training.checkpoints import Checkpoints
-from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
+from rayred.training.loop import Outcome, Task, Worker, train_pack
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 from rayred.training.trained import Trained
 from rayred.tuning import run_trials
@@ -233,15 +233,17 @@ def make_packs(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
 
 
 def _fitting_pack(task: Task, dataset: Dataset, share: float) -> int:
-    """Return how many trainings fit into the free memory of a process's share of this GPU."""
+    """Return how many trainings fit into the free memory of a process's share of this GPU.
+
+    Judged by one step of a pack of two.
+    """
     one_step = task.recipe.model_copy(update={"steps": 1, "warmup_steps": 0})
     probe = Task(task.spec, one_step, task.seed)
     rows = np.arange(len(dataset.train))
-    device = torch.device("cuda")
     resident = getattr(dataset.train.images, "nbytes", 0)
     free, total = torch.cuda.mem_get_info()
-    train_model(probe, dataset, rows, worker=Worker(device))
-    each = torch.cuda.max_memory_allocated() - resident
+    train_pack([probe] * 2, dataset, [rows] * 2, worker=Worker(torch.device("cuda")))
+    each = (torch.cuda.max_memory_allocated() - resident) / 2
     return max(1, int((PACKED_MEMORY * min(free, share * total) - resident) / each))
 
 
@@ -290,12 +292,40 @@ def _train_here(
     torch.set_num_threads(execution.trials.threads)
     dataset, *indices = ray.get([dataset_ref, *indices_refs])
     worker = Worker(torch.device("cuda" if execution.trials.gpu else "cpu"))
-    checkpoints = Checkpoints(execution.storage, run_name)
-    outcomes = train_pack(
-        tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=checkpoints.load()
-    )
+    return _train_what_fits(tasks, dataset, indices, worker, execution.storage, run_name)
+
+
+def _train_what_fits(
+    tasks: Sequence[Task],
+    dataset: Dataset,
+    indices: Sequence[NDArray[np.int64]],
+    worker: Worker,
+    storage: str,
+    run_name: str,
+) -> list[Outcome | TrainingError]:
+    """Train a pack, as two halves one after the other where it does not fit into the memory."""
+    checkpoints = Checkpoints(storage, run_name)
+    try:
+        outcomes = train_pack(
+            tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=checkpoints.load()
+        )
+    except torch.OutOfMemoryError:
+        if len(tasks) == 1:
+            raise
+        outcomes = None
     checkpoints.remove()
-    return outcomes
+    if outcomes is not None:
+        return outcomes
+    half = len(tasks) // 2
+    logger.warning("%s: does not fit into the memory; trained as two packs instead", run_name)
+    parts = slice(None, half), slice(half, None)
+    return [
+        outcome
+        for number, part in enumerate(parts)
+        for outcome in _train_what_fits(
+            tasks[part], dataset, indices[part], worker, storage, f"{run_name}-{number}"
+        )
+    ]
 
 
 def _as_result(outcome: Outcome | Trained | RayredError) -> dict[str, Any]:

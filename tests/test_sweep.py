@@ -172,6 +172,26 @@ def test_a_trial_that_always_loses_its_process_is_said_and_left_for_the_next_run
     assert results[0].status == "finished"
 
 
+def test_a_pack_that_does_not_fit_is_trained_in_parts(tmp_path, monkeypatch):
+    trained = []
+
+    def of_little_memory(tasks, dataset, indices, *, save, worker, resume):
+        del dataset, worker
+        assert resume is None
+        save({})
+        if len(tasks) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        trained.append(len(tasks))
+        return [f"{task} on {rows}" for task, rows in zip(tasks, indices, strict=True)]
+
+    monkeypatch.setattr(sweep, "train_pack", of_little_memory)
+    tasks, subsets = list("abcde"), list(range(5))
+    outcomes = sweep._train_what_fits(tasks, None, subsets, None, str(tmp_path), "trial")
+    assert outcomes == ["a on 0", "b on 1", "c on 2", "d on 3", "e on 4"]
+    assert trained == [2, 1, 2]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_trial_of_two_workers_runs_under_ray_train(inputs, tmp_path):
     plan = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
     both = execution(tmp_path, workers=2)
