@@ -13,17 +13,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def compiled(forward: Callable[P, T], device: torch.device) -> Callable[P, T]:
+def compiled(forward: Callable[P, T], *, as_cuda_graph: bool) -> Callable[P, T]:
     """Return the same pass, compiled for the shapes of its first call.
 
-    On GPUs it is recorded as a CUDA graph: small networks spend their time on launching kernels.
+    As a CUDA graph, all of its kernels are launched at once, which is what small networks spend
+    their time on.
 
     Raises
     ------
     TrainingError
         In a call: it cannot be compiled, as where there is no C++ compiler.
     """
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    mode = "reduce-overhead" if as_cuda_graph else "default"
     fast = torch.compile(forward, dynamic=False, mode=mode)
     from torch._dynamo.exc import TorchDynamoException  # with the compiler: 145 MB, and a second
 

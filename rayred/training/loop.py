@@ -349,10 +349,14 @@ def _forward_of(
 ) -> Callable[[list[Tensor]], Sequence[Tensor]]:
     """Return what makes logits of one batch for each model."""
     if len(models) > 1:
-        return PackedModels(models, worker.device if is_compiled else None)
+        return PackedModels(models, is_compiled)
     network = worker.wrap(models[0]) if worker.wrap else models[0]
-    logits = compiled(network, worker.device) if is_compiled else network
-    return lambda batches: [logits(batches[0])]
+    if is_compiled:
+        # Workers of several hand on gradients while they are computed, not after a whole graph.
+        alone_on_gpu = worker.device.type == "cuda" and not worker.wrap
+        logits = compiled(network, as_cuda_graph=alone_on_gpu)
+        return lambda batches: [logits(batches[0])]
+    return lambda batches: [network(batches[0])]
 
 
 def _add_point(

@@ -24,8 +24,8 @@ class PackedModels:
     and its state as if it were alone.
     """
 
-    def __init__(self, models: Sequence[Classifier], compile_for: torch.device | None) -> None:
-        """Take on models that are being trained; the pass is compiled if a device is given."""
+    def __init__(self, models: Sequence[Classifier], is_compiled: bool) -> None:
+        """Take on models that are being trained."""
         self.models = models
         skeleton = deepcopy(models[0].network).to("meta").train()
 
@@ -34,7 +34,8 @@ class PackedModels:
             return logits
 
         together = torch.vmap(one)
-        self._together = compiled(together, compile_for) if compile_for else together
+        on_gpu = models[0].mean.is_cuda
+        self._together = compiled(together, as_cuda_graph=on_gpu) if is_compiled else together
 
     def __call__(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the logits of one batch of raw pixels for each model, each (B, K).
