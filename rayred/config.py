@@ -206,7 +206,7 @@ class Experiment(Settings):
 def _check_searched(key: str) -> None:
     """Raise unless it can be said by accuracy on held-out images which value is better."""
     # Those left out make no difference to what is trained, or have keys of their own.
-    unsearched = ("augment", "checkpoint_minutes", "checkpoint_steps", "evaluate_every")
+    unsearched = ("augment", "checkpoint_minutes", "checkpoint_steps", "compile", "evaluate_every")
     searched = [name for name in Train.model_fields if name not in unsearched]
     known = ["model", *(f"train.{name}" for name in searched)]
     known += [f"train.augment.{name}" for name in Augment.model_fields]

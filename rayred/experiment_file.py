@@ -24,6 +24,22 @@ from rayred.errors import ConfigError, did_you_mean
 from rayred.settings import Settings
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML takes it for a word."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what the loader reads: a word such as ``1e5`` in quotes."""
+
+
+for _of in (_Loader, _Dumper):
+    _of.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
+
+
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment file.
 
@@ -43,7 +59,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the experiment file: {error}") from error
-    settings = _parse_yaml(text, str(path))
+    settings = parse_yaml(text, str(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: expected a mapping of settings such as 'dataset: digits'")
     return override_experiment(settings, str(path), overrides)
@@ -69,7 +85,7 @@ def parse_experiment(settings: Mapping[str, Any], source: str) -> Experiment:
 
 def dump_experiment(experiment: Experiment) -> str:
     """Return the experiment as YAML with all defaults written out."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -83,18 +99,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML takes it for a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def _parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str) -> Any:
+    """Return what YAML says; raises `ConfigError` where it is none."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -111,7 +117,7 @@ def _apply(settings: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {key!r} is a value, not a group of settings")
         settings = inner
-    settings[last] = _parse_yaml(text, f"--set {override}")
+    settings[last] = parse_yaml(text, f"--set {override}")
 
 
 def _explain(detail: ErrorDetails) -> str:

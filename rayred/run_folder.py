@@ -21,17 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
-
 from rayred.config import Experiment
 from rayred.errors import ConfigError, RunFolderError
-from rayred.experiment_file import dump_experiment, flatten, parse_experiment
+from rayred.experiment_file import dump_experiment, flatten, parse_experiment, parse_yaml
 
 M = TypeVar("M")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
+OF_NO_CONSEQUENCE = {"train.checkpoint_minutes", "train.checkpoint_steps"}
+"""Settings that a study may change as it likes."""
 IDENTITY_FILE = "identity"
 TRIALS = "sweep.trials"
 SWEEP_RECORD = "stages/sweep.json"
@@ -261,7 +261,10 @@ def _changes(config: Path, experiment: Experiment) -> list[str]:
     """Return what makes the experiment another than that in the folder; more trials do not."""
     if not config.exists():
         return []
-    before, now = _settings(config, experiment)
+    before, now = (
+        {key: value for key, value in settings.items() if key not in OF_NO_CONSEQUENCE}
+        for settings in _settings(config, experiment)
+    )
     if {**before, TRIALS: None} == {**now, TRIALS: None} and before.get(TRIALS, 0) < now[TRIALS]:
         return []
     return [
@@ -273,7 +276,7 @@ def _changes(config: Path, experiment: Experiment) -> list[str]:
 
 def _settings(config: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings in the folder and those of the experiment, flat."""
-    stored = yaml.safe_load(config.read_text())
+    stored = parse_yaml(config.read_text(), str(config))
     if not isinstance(stored, dict):
         raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
     # With defaults for settings that are newer than the folder; of another version: as it is.

@@ -28,7 +28,7 @@ from rayred.progress import progress_bar
 from rayred.results import Trial, TrialResult, load_trial, save_trial
 from rayred.run_folder import digest
 from rayred.training.checkpoints import Checkpoints
-from rayred.training.loop import Outcome, Task, Worker, train_pack
+from rayred.training.loop import Outcome, State, Task, Worker, part_of_state, train_pack
 from rayred.training.ray_train import MAX_FAILURES, train_with_ray
 from rayred.training.trained import Trained
 from rayred.tuning import run_trials
@@ -242,7 +242,10 @@ def _fitting_pack(task: Task, dataset: Dataset, share: float) -> int:
     rows = np.arange(len(dataset.train))
     resident = getattr(dataset.train.images, "nbytes", 0)
     free, total = torch.cuda.mem_get_info()
-    train_pack([probe] * 2, dataset, [rows] * 2, worker=Worker(torch.device("cuda")))
+    try:
+        train_pack([probe] * 2, dataset, [rows] * 2, worker=Worker(torch.device("cuda")))
+    except torch.OutOfMemoryError:
+        return 1
     each = (torch.cuda.max_memory_allocated() - resident) / 2
     return max(1, int((PACKED_MEMORY * min(free, share * total) - resident) / each))
 
@@ -302,30 +305,30 @@ def _train_what_fits(
     worker: Worker,
     storage: str,
     run_name: str,
+    resume: State | None = None,
 ) -> list[Outcome | TrainingError]:
     """Train a pack, as two halves one after the other where it does not fit into the memory."""
     checkpoints = Checkpoints(storage, run_name)
+    reached = checkpoints.load() or resume
     try:
         outcomes = train_pack(
-            tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=checkpoints.load()
+            tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=reached
         )
     except torch.OutOfMemoryError:
         if len(tasks) == 1:
             raise
-        outcomes = None
+        outcomes = []
+    if not outcomes:
+        torch.cuda.empty_cache()
+        reached = checkpoints.load() or reached
+        half = len(tasks) // 2
+        for number, part in enumerate((slice(None, half), slice(half, None))):
+            state = part_of_state(reached, part) if reached else None
+            outcomes += _train_what_fits(
+                tasks[part], dataset, indices[part], worker, storage, f"{run_name}-{number}", state
+            )
     checkpoints.remove()
-    if outcomes is not None:
-        return outcomes
-    half = len(tasks) // 2
-    logger.warning("%s: does not fit into the memory; trained as two packs instead", run_name)
-    parts = slice(None, half), slice(half, None)
-    return [
-        outcome
-        for number, part in enumerate(parts)
-        for outcome in _train_what_fits(
-            tasks[part], dataset, indices[part], worker, storage, f"{run_name}-{number}"
-        )
-    ]
+    return outcomes
 
 
 def _as_result(outcome: Outcome | Trained | RayredError) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def test_shipped_experiments_are_valid_and_named_after_their_file(path):
 
 
 def test_written_out_experiment_reads_as_the_same(tmp_path):
-    experiment = parse(train={"recipe": "paper", "steps": 50}, sweep={"trials": 7})
+    experiment = parse(name="1e5", train={"recipe": "paper", "steps": 50}, sweep={"trials": 7})
     (tmp_path / "config.yaml").write_text(dump_experiment(experiment))
     assert load_experiment(tmp_path / "config.yaml") == experiment
 

@@ -1,13 +1,14 @@
-"""Networks compiled by torch.compile: fused kernels, and on GPUs one launch for all of them."""
+"""Networks compiled by torch.compile: fused operations, on a GPU launched all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import torch
 
-from rayred.errors import TrainingError
+from rayred.errors import ConfigError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,23 +19,29 @@ def compiled(forward: Callable[P, T], *, as_cuda_graph: bool) -> Callable[P, T]:
 
     As a CUDA graph, all of its kernels are launched at once, which is what small networks spend
     their time on.
+    """
+    mode = "reduce-overhead" if as_cuda_graph else "default"
+    return torch.compile(forward, dynamic=False, mode=mode)
+
+
+@contextmanager
+def compile_errors() -> Iterator[None]:
+    """Tell of what cannot be compiled in a sentence: forward and backward passes alike.
 
     Raises
     ------
-    TrainingError
-        In a call: it cannot be compiled, as where there is no C++ compiler.
+    ConfigError
+        The network cannot be compiled, as where there is no C++ compiler.
     """
-    mode = "reduce-overhead" if as_cuda_graph else "default"
-    fast = torch.compile(forward, dynamic=False, mode=mode)
     from torch._dynamo.exc import TorchDynamoException  # with the compiler: 145 MB, and a second
 
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return fast(*args, **kwargs)
-        except TorchDynamoException as error:
-            reason = str(error).partition("\n")[0]
-            raise TrainingError(
-                f"train.compile: torch cannot compile the network: {reason}; set it to false"
-            ) from error
-
-    return run
+    try:
+        yield
+    except TorchDynamoException as error:
+        inner = getattr(error, "inner_exception", error)
+        if isinstance(inner, torch.OutOfMemoryError):
+            raise inner from None
+        reason = f"{type(inner).__name__}: {inner}".partition("\n")[0]
+        raise ConfigError(
+            f"train.compile: torch cannot compile the network: {reason}; set it to false"
+        ) from error

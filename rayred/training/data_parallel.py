@@ -36,7 +36,9 @@ def data_parallel(
         shared = None
     else:
         shared = shared_gather()
-        synchronise(model, shared or gather_over_network)
+        # Compiled, it would not keep the order of what is written and read.
+        gather = torch.compiler.disable(shared or gather_over_network)  # type: ignore[no-untyped-call]
+        synchronise(model, gather)
     together = cast(DistributedDataParallel, wrap(model))
     # Its buffers, batch norms' statistics, are the same on all workers anyhow.
     together.broadcast_buffers = False
@@ -48,7 +50,7 @@ def data_parallel(
 def _mean_gradients(gather: Gather, bucket: GradBucket) -> Future[Tensor]:
     """Average a bucket of gradients: in shared memory if it is small, so that latency decides."""
     gradients = bucket.buffer()
-    if gradients.numel() > LARGEST:
+    if gradients.nbytes > LARGEST:
         return allreduce_hook(cast(ProcessGroup, torch.distributed.group.WORLD), bucket)
     mean: Future[Tensor] = Future()
     mean.set_result(gather(gradients).mean(0))

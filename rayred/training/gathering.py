@@ -25,10 +25,10 @@ PATIENCE_SECONDS = 1800.0
 """How long a worker waits for the others, which is what torch.distributed does as well."""
 SPIN_SECONDS = 0.001
 """How long a worker looks again and again before it rests in between."""
-LINE = 8
-"""Numbers of a cache line: flags of different workers lie in different ones."""
-LARGEST = 2**18
-"""Numbers that a worker hands on in one turn: a megabyte of float32."""
+LINE = 64
+"""Bytes of a cache line: flags of different workers lie in different ones."""
+LARGEST = 2**21
+"""Bytes that a worker can hand on in one turn. Room for twice that many is taken a worker."""
 
 Gather = Callable[[Tensor], Tensor]
 """Takes a worker's tensor and returns those of all workers, (W, ...), by rank."""
@@ -45,7 +45,7 @@ def shared_gather() -> Gather | None:
     """Return how to gather through shared memory; none if not all workers share some.
 
     All workers of the process group have to call it, and then what it returns, at the same time.
-    It takes tensors of up to `LARGEST` numbers.
+    It takes tensors of up to `LARGEST` bytes.
     """
     memory = _shared_memory()
     return None if memory is None else _SharedGather(memory)
@@ -64,13 +64,13 @@ def _shared_memory() -> Tensor | None:
                 file = until_all_have_it.enter_context(
                     tempfile.NamedTemporaryFile(prefix="rayred-", dir=SHARED)
                 )
-                os.posix_fallocate(file.fileno(), 0, 8 * size)  # fails where memory is full
+                os.posix_fallocate(file.fileno(), 0, size)  # fails where memory is full
                 name = [file.name]
         torch.distributed.broadcast_object_list(name)
         memory = None
         if name[0] and possible and Path(name[0]).exists():
             with suppress(OSError, RuntimeError):
-                memory = torch.from_file(name[0], shared=True, size=size, dtype=torch.float64)
+                memory = torch.from_file(name[0], shared=True, size=size, dtype=torch.uint8)
         opened: list[bool | None] = [None] * world
         torch.distributed.all_gather_object(opened, memory is not None)
     return memory if all(opened) else None
@@ -86,14 +86,14 @@ class _SharedGather:
     def __init__(self, memory: Tensor) -> None:
         self.rank = torch.distributed.get_rank()
         self.world = torch.distributed.get_world_size()
-        self.flags = memory[: self.world * LINE : LINE].numpy()
+        self.flags = memory[: self.world * LINE].view(torch.int64)[:: LINE // 8].numpy()
         self.places = memory[self.world * LINE :].view(2, self.world, LARGEST)
         self.turn = 0
 
     def __call__(self, own: Tensor) -> Tensor:
         self.turn += 1
-        places = self.places[self.turn % 2, :, : own.numel()]
-        places[self.rank] = own.flatten()
+        places = self.places[self.turn % 2, :, : own.nbytes]
+        places[self.rank] = own.flatten().view(torch.uint8)
         self.flags[self.rank] = self.turn
         began = time.monotonic()
         while self.flags.min() < self.turn:
@@ -104,4 +104,4 @@ class _SharedGather:
                 time.sleep(SPIN_SECONDS / 10)  # other threads have work to do
             else:
                 raise RuntimeError("another worker has not come as far for half an hour")
-        return places.to(own.dtype, copy=True).view(self.world, *own.shape)
+        return places.clone().view(own.dtype).view(self.world, *own.shape)

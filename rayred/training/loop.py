@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ from rayred.errors import TrainingError
 from rayred.models import Classifier, ModelSpec, build_model
 from rayred.settings import Train
 from rayred.training.batches import Shard, evaluation_batches, resident_pixels, training_batches
-from rayred.training.compiled import compiled
+from rayred.training.compiled import compile_errors, compiled
 from rayred.training.numerics import numerics
 from rayred.training.packed import PackedModels
 from rayred.training.recipe import RecipeOptimizer, learning_rate
@@ -83,7 +84,7 @@ class Outcome:
     test_accuracy: float
     """Share of test images classified correctly, 0 to 1."""
     train_seconds: float
-    """Seconds spent on training steps, without set-up and evaluation."""
+    """Seconds spent on training steps, compiling included, without set-up and evaluation."""
     curve: tuple[Point, ...]
     model: Classifier
 
@@ -147,6 +148,8 @@ def train_model(
     ------
     TrainingError
         The loss is not finite.
+    ConfigError
+        It is to be compiled, and cannot be.
     """
     (outcome,) = train_pack(
         [task],
@@ -194,15 +197,27 @@ def train_pack(
     ------
     ValueError
         The trainings differ in more than their seeds and images.
+    ConfigError
+        They are to be compiled, and cannot be.
     """
     if len({(task.recipe, task.spec) for task in tasks}) != 1 or len(set(map(len, indices))) != 1:
         raise ValueError("the trainings of a pack differ in their recipe, network or size")
     worker = worker or Worker()
     recipe = tasks[0].recipe
-    with numerics(worker.device, recipe.precision, recipe.deterministic) as autocast:
+    with (
+        compile_errors() if recipe.compile else nullcontext(),
+        numerics(worker.device, recipe.precision, recipe.deterministic) as autocast,
+    ):
         follow = _Followers(report, save, tick)
         pack = [_Training(task, rows, worker) for task, rows in zip(tasks, indices, strict=True)]
         return _train(recipe, pack, dataset, follow, worker, resume, autocast)
+
+
+def part_of_state(state: State, part: slice) -> State:
+    """Return a pack's snapshot for some of its trainings, with their share of the seconds."""
+    pack = state["pack"][part]
+    seconds = state["seconds"] * len(pack) / len(state["pack"])
+    return {**state, "seconds": seconds, "pack": pack}
 
 
 @dataclass(frozen=True)
@@ -335,8 +350,10 @@ class _CheckpointClock:
         """Return whether one is due after so many steps; then it counts as taken."""
         due = time.monotonic() - self.last >= 60 * self.recipe.checkpoint_minutes
         if self.worker.shard.world > 1:
-            own = torch.tensor(float(due), device=self.worker.device)
-            due = done % AGREE_STEPS == 0 and self.worker.mean(own, 1) > 0
+            due = (
+                done % AGREE_STEPS == 0
+                and self.worker.mean(torch.tensor(float(due), device=self.worker.device), 1) > 0
+            )
         every = self.recipe.checkpoint_steps
         if not due and (every is None or done % every):
             return False

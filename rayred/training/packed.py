@@ -34,8 +34,8 @@ class PackedModels:
             return logits
 
         together = torch.vmap(one)
-        on_gpu = models[0].mean.is_cuda
-        self._together = compiled(together, as_cuda_graph=on_gpu) if is_compiled else together
+        # No CUDA graph: batch norms' statistics are stacked afresh for every pass.
+        self._together = compiled(together, as_cuda_graph=False) if is_compiled else together
 
     def __call__(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the logits of one batch of raw pixels for each model, each (B, K).

@@ -118,8 +118,7 @@ def train_with_ray(
         if isinstance(error, ControllerError) and isinstance(error.controller_failure, RayredError):
             raise error.controller_failure from None
         raise RayredError(
-            f"{name}: failed {MAX_FAILURES + 1} times, at last by: {error}; run again to go on from"
-            " the last checkpoint"
+            f"{name}: given up: {error}; run again to go on from the last checkpoint"
         ) from error
     trained: Trained = result.return_value
     return trained

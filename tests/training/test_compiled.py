@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rayred.data import load_dataset
-from rayred.errors import TrainingError
+from rayred.errors import ConfigError
 from rayred.settings import Train
-from rayred.training.compiled import compiled
+from rayred.training.compiled import compile_errors, compiled
 from rayred.training.loop import Outcome, Task, train_pack
 
 
@@ -36,5 +36,18 @@ def test_what_cannot_be_compiled_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     pass_on = compiled(torch.nn.ELU(), as_cuda_graph=False)
-    with pytest.raises(TrainingError, match=r"train\.compile: .*(ompiler|g\+\+).*set it to false"):
+    with (
+        pytest.raises(ConfigError, match=r"train\.compile: .*(ompiler|g\+\+).*set it to false"),
+        compile_errors(),
+    ):
+        pass_on(torch.zeros(2, 3))
+
+
+def test_memory_that_runs_out_while_compiling_is_no_matter_of_the_config():
+    def runs_out(graph, inputs):
+        del graph, inputs
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pass_on = torch.compile(torch.nn.ELU(), backend=runs_out)
+    with pytest.raises(torch.OutOfMemoryError), compile_errors():
         pass_on(torch.zeros(2, 3))

@@ -9,7 +9,15 @@ import torch
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
 from rayred.settings import Train
-from rayred.training.loop import Task, evaluate, load_model, train_model
+from rayred.training.batches import Shard
+from rayred.training.loop import (
+    Task,
+    Worker,
+    _CheckpointClock,
+    evaluate,
+    load_model,
+    train_model,
+)
 
 PLAIN = {"crop": "pad", "pad": 1, "flip": False}
 
@@ -83,6 +91,17 @@ def test_checkpoints_are_due_by_the_clock_and_by_steps(monkeypatch, changes, exp
         task(steps=8, **changes), load_dataset("digits"), np.arange(640), save=save, tick=tick
     )
     assert saved == expected
+
+
+def test_workers_take_a_checkpoint_together_when_one_of_them_finds_it_due():
+    class OneOfTwo(Worker):
+        def mean(self, total, count):
+            assert count == 1
+            return (float(total) + 1) / 2  # the other worker's clock says yes
+
+    recipe = task(checkpoint_minutes=60).recipe
+    due = _CheckpointClock(recipe, OneOfTwo(shard=Shard(0, 2)))
+    assert [step for step in range(1, 31) if due(step)] == [10, 20, 30]
 
 
 def larger_digits():

@@ -41,8 +41,8 @@ def test_two_workers_train_as_one_and_what_they_made_can_be_read_back(tmp_path):
     )
     assert trained.curve[-1].step == 20
     assert trained.test_accuracy > 0.3
-    # Workers agree on checkpoints after the 10th and the 20th step.
-    assert len(list((tmp_path / "ray").glob("**/training.pt"))) == 2
+    saved = (tmp_path / "ray").glob("**/training.pt")
+    assert {torch.load(path, weights_only=True)["step"] for path in saved} == {10, 20}
     # The batch norm of two workers is compared to the bit in test_data_parallel.py. Here rounding
     # decides on ReLUs at their edge, so that trainings drift apart.
     alone = train_model(augmented, digits, np.arange(640))
