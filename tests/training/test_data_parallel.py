@@ -7,7 +7,6 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
@@ -21,6 +20,7 @@ from rayred.training.data_parallel import data_parallel
 from rayred.training.sync_norm import SyncedBatchNorm2d
 
 STEPS = 4
+WAYS = ("memory", "compiled", "gradients by network", "network")
 
 
 def network() -> nn.Module:
@@ -54,22 +54,23 @@ def gather_often(rank: int, gather: gathering.Gather) -> None:
         assert torch.equal(everyones, expected.expand(2, size))
 
 
-def train_half(rank: int, folder: str, through: str) -> None:
-    gathering.SHARED = Path(folder) / through.split()[0].strip(",")
-    if through == "memory but for gradients":
-        data_parallel_module.LARGEST = 0
+def train_half(rank: int, folder: str) -> None:
     torch.distributed.init_process_group(
         "gloo", f"file://{folder}/store", timedelta(seconds=60), world_size=2, rank=rank
     )
-    model = data_parallel(network(), torch.device("cpu"), DistributedDataParallel)
-    assert sum(isinstance(module, SyncedBatchNorm2d) for module in model.modules()) == 2
-    together = torch.compile(model, backend="aot_eager") if through == "memory, compiled" else model
-    train(together, slice(rank, None, 2))
-    torch.save((model.module.state_dict(), model.module.eval()(images())), f"{folder}/{rank}.pt")
-    shared = gathering.shared_gather()
-    assert (shared is None) == (through == "network")
-    gather_often(rank, shared or gathering.gather_over_network)
-    del model, together
+    for way in WAYS:
+        gathering.SHARED = Path(folder) / ("nowhere" if way == "network" else "memory")
+        data_parallel_module.LARGEST = 0 if way == "gradients by network" else gathering.LARGEST
+        model = data_parallel(network(), torch.device("cpu"), DistributedDataParallel)
+        assert sum(isinstance(module, SyncedBatchNorm2d) for module in model.modules()) == 2
+        together = torch.compile(model, backend="aot_eager") if way == "compiled" else model
+        train(together, slice(rank, None, 2))
+        alone = model.module.eval()
+        torch.save((alone.state_dict(), alone(images())), f"{folder}/{way}-{rank}.pt")
+        shared = gathering.shared_gather()
+        assert (shared is None) == (way == "network")
+        gather_often(rank, shared or gathering.gather_over_network)
+        del model, together, alone
     gc.collect()  # what holds on to the process group must go before it
     torch.distributed.destroy_process_group()
 
@@ -78,19 +79,17 @@ def images() -> torch.Tensor:
     return torch.linspace(-2, 2, 2 * 3 * 8 * 8, dtype=torch.float64).view(2, 3, 8, 8)
 
 
-@pytest.mark.parametrize(
-    "through", ["memory", "memory, compiled", "memory but for gradients", "network"]
-)
-def test_workers_batch_norm_is_that_of_the_whole_batch(tmp_path, through):
+def test_workers_train_as_one_does_with_the_whole_batch(tmp_path):
     (tmp_path / "memory").mkdir()
-    torch.multiprocessing.spawn(train_half, (str(tmp_path), through), nprocs=2)
+    torch.multiprocessing.spawn(train_half, (str(tmp_path),), nprocs=2)
     assert not list((tmp_path / "memory").iterdir())
     whole = network()
     train(whole, slice(None))
     expected = whole.state_dict()
-    for rank in (0, 1):
-        state, logits = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        for name, value in expected.items():
-            if "num_batches" not in name:
-                torch.testing.assert_close(state[name], value, rtol=1e-10, atol=1e-12)
-        torch.testing.assert_close(logits, whole.eval()(images()), rtol=1e-9, atol=1e-12)
+    for way in WAYS:
+        for rank in (0, 1):
+            state, logits = torch.load(tmp_path / f"{way}-{rank}.pt", weights_only=True)
+            for name, value in expected.items():
+                if "num_batches" not in name:
+                    torch.testing.assert_close(state[name], value, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(logits, whole.eval()(images()), rtol=1e-9, atol=1e-12)
