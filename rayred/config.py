@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from rayred.errors import did_you_mean
 from rayred.search_space import check_space, probes
 from rayred.settings import (
+    OF_CHECKPOINTS,
     RECIPES,
     Augment,
     Data,
@@ -206,7 +207,7 @@ class Experiment(Settings):
 def _check_searched(key: str) -> None:
     """Raise unless it can be said by accuracy on held-out images which value is better."""
     # Those left out make no difference to what is trained, or have keys of their own.
-    unsearched = ("augment", "checkpoint_minutes", "checkpoint_steps", "compile", "evaluate_every")
+    unsearched = ("augment", "compile", "evaluate_every", *OF_CHECKPOINTS)
     searched = [name for name in Train.model_fields if name not in unsearched]
     known = ["model", *(f"train.{name}" for name in searched)]
     known += [f"train.augment.{name}" for name in Augment.model_fields]

@@ -24,14 +24,13 @@ from typing import Any, Generic, TypeVar
 from rayred.config import Experiment
 from rayred.errors import ConfigError, RunFolderError
 from rayred.experiment_file import dump_experiment, flatten, parse_experiment, parse_yaml
+from rayred.settings import OF_CHECKPOINTS
 
 M = TypeVar("M")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
-OF_NO_CONSEQUENCE = {"train.checkpoint_minutes", "train.checkpoint_steps"}
-"""Settings that a study may change as it likes."""
 IDENTITY_FILE = "identity"
 TRIALS = "sweep.trials"
 SWEEP_RECORD = "stages/sweep.json"
@@ -258,11 +257,15 @@ def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool)
 
 
 def _changes(config: Path, experiment: Experiment) -> list[str]:
-    """Return what makes the experiment another than that in the folder; more trials do not."""
+    """Return what makes the experiment another than that in the folder.
+
+    More trials do not, nor when checkpoints are taken.
+    """
     if not config.exists():
         return []
+    free = {f"train.{name}" for name in OF_CHECKPOINTS}
     before, now = (
-        {key: value for key, value in settings.items() if key not in OF_NO_CONSEQUENCE}
+        {key: value for key, value in settings.items() if key not in free}
         for settings in _settings(config, experiment)
     )
     if {**before, TRIALS: None} == {**now, TRIALS: None} and before.get(TRIALS, 0) < now[TRIALS]:

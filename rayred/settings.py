@@ -38,6 +38,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+OF_CHECKPOINTS = ("checkpoint_minutes", "checkpoint_steps")
+"""Settings of a training that its outcome does not depend on."""
+
 
 def _not_bool(value: object) -> object:
     if isinstance(value, bool | str):
@@ -138,7 +141,7 @@ class Train(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that what is trained depends on: all but those of checkpoints."""
-        return self.model_dump(mode="json", exclude={"checkpoint_minutes", "checkpoint_steps"})
+        return self.model_dump(mode="json", exclude=set(OF_CHECKPOINTS))
 
     @model_validator(mode="before")
     @classmethod

@@ -76,6 +76,15 @@ def test_another_config_is_refused_and_the_keys_are_named(tmp_path):
         assert text in str(raised.value)
 
 
+def test_other_intervals_of_checkpoints_are_the_same_study(tmp_path):
+    with open_run_folder(tmp_path / "run", experiment()) as folder:
+        first = folder.identity
+    often = experiment(train={"checkpoint_minutes": 1, "checkpoint_steps": 50})
+    with open_run_folder(tmp_path / "run", often) as folder:
+        assert folder.identity == first
+        assert "checkpoint_steps: 50" in (folder / "config.yaml").read_text()
+
+
 def test_update_goes_on_and_fresh_starts_over(tmp_path):
     with open_run_folder(tmp_path / "run", experiment()) as folder:
         folder.run(text_stage(), {}, lambda _: "kept")
