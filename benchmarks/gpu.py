@@ -26,12 +26,12 @@ from torchvision.transforms import v2 as transforms
 
 from benchmarks.linkage import KINDS, make_rows
 from benchmarks.record import print_table, random_images, write_results
+from rayred.config import Data, Train
+from rayred.config.file import load_experiment
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset
-from rayred.experiment_file import load_experiment
 from rayred.linkage import complete_linkage, linkage_trees, representatives
 from rayred.models import build_model
-from rayred.settings import Data, Train
 from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

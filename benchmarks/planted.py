@@ -23,9 +23,9 @@ from sklearn.datasets import load_digits
 
 import rayred
 from benchmarks.record import print_table, write_results
-from rayred.class_trees import load_trees
+from rayred.clustering.trees import load_trees
+from rayred.config.file import parse_experiment
 from rayred.data import load_train_split
-from rayred.experiment_file import parse_experiment
 
 CLASS_SIZE = 20
 PLANTED = 6

@@ -20,12 +20,12 @@ import numpy as np
 import ray
 
 from benchmarks.record import print_table, write_results
-from rayred.cluster import connect
+from rayred.config.file import load_experiment
 from rayred.data import load_dataset
-from rayred.execution import Execution
-from rayred.experiment_file import load_experiment
-from rayred.results import plan_trials
-from rayred.sweep import SweepInputs, run_sweep
+from rayred.machines.connect import connect
+from rayred.machines.layout import Execution
+from rayred.results.trial import plan_trials
+from rayred.sweep.on_ray import SweepInputs, run_sweep
 from rayred.training.loop import Task
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "digits.yaml"

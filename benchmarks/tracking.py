@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks import sweep_overhead
 from benchmarks.record import print_table, write_results
-from rayred.results import Trial, TrialResult
-from rayred.run_folder import RunFolder
-from rayred.tracking import Tracker, create_store
+from rayred.results.trial import Trial, TrialResult
+from rayred.store import RunFolder
+from rayred.tracking.tracker import Tracker, create_store
 
 RUNS = 1_000
 WRITERS = 8

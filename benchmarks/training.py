@@ -30,19 +30,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.record import print_table, random_images, write_results
-from rayred.cluster import WORKER_SETTINGS, Scaling, connect
+from rayred.config import Data, Sweep, Train
+from rayred.config.file import load_experiment
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
-from rayred.execution import Execution
-from rayred.experiment_file import load_experiment
+from rayred.machines.connect import WORKER_SETTINGS, Scaling, connect
+from rayred.machines.layout import Execution
 from rayred.models import build_model
-from rayred.results import plan_trials
-from rayred.settings import Data, Sweep, Train
-from rayred.sweep import SweepInputs, run_sweep
+from rayred.results.trial import plan_trials
+from rayred.sweep.on_ray import SweepInputs, run_sweep
 from rayred.training.batches import EVALUATION_BATCH
 from rayred.training.embedding import embed_images
 from rayred.training.loop import Task, evaluate, train_model
-from rayred.training.ray_train import train_with_ray
+from rayred.training.on_ray import train_with_ray
 from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 BATCH = 128

@@ -14,9 +14,9 @@ from itertools import product
 import numpy as np
 
 from benchmarks.record import print_table, write_results
-from rayred.comparison import power_of_equivalence
-from rayred.results import Trial, TrialResult
-from rayred.verdict import judge
+from rayred.results.trial import Trial, TrialResult
+from rayred.verdict.comparison import power_of_equivalence
+from rayred.verdict.judge import judge
 
 SPREAD = 0.2
 MARGIN = 0.25

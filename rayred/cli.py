@@ -149,7 +149,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from rayred.experiment_file import load_experiment
+    from rayred.config.file import load_experiment
 
     trials = [] if given.trials is None else [f"sweep.trials={given.trials}"]
     experiment = load_experiment(given.file, given.overrides + trials)
@@ -194,7 +194,7 @@ def _prune(given: argparse.Namespace) -> int:
 
 
 def _cluster(given: argparse.Namespace) -> int:
-    from rayred.embedding_groups import group_embeddings
+    from rayred.clustering.groups import group_embeddings
 
     kept, rows = group_embeddings(given.embeddings, given.labels, given.keep, given.out)
     print(f"{kept:,} of {rows:,} rows are kept: {given.out}")
@@ -203,14 +203,14 @@ def _cluster(given: argparse.Namespace) -> int:
 
 def _results(given: argparse.Namespace) -> int:
     from rayred.report.table import format_table
-    from rayred.review import found_settings, results
+    from rayred.tracking.review import found_settings, results
 
     print(format_table(results(given.dir), found_settings(given.dir)))
     return 0
 
 
 def _report(given: argparse.Namespace) -> int:
-    from rayred.review import report
+    from rayred.tracking.review import report
 
     report(given.dir)
     print(given.dir / "report.html")
@@ -218,8 +218,8 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _ui(given: argparse.Namespace) -> int:
-    from rayred.review import tracking_of
-    from rayred.ui import serve
+    from rayred.tracking.review import tracking_of
+    from rayred.tracking.ui import serve
 
     uri, experiment = tracking_of(given.dir)
     with serve(uri, experiment, given.port) as server:
@@ -229,7 +229,7 @@ def _ui(given: argparse.Namespace) -> int:
 
 
 def _upload(given: argparse.Namespace) -> int:
-    from rayred.review import upload
+    from rayred.tracking.review import upload
 
     tracker = upload(given.dir, given.uri)
     if tracker.failure is not None:

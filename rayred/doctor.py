@@ -110,7 +110,7 @@ def _rapids() -> Finding:
 
 
 def _ray(address: str | None) -> Finding:
-    from rayred.cluster import connect
+    from rayred.machines.connect import connect
 
     with connect(address) as cluster:
         return Finding(
@@ -119,7 +119,7 @@ def _ray(address: str | None) -> Finding:
 
 
 def _mlflow() -> Finding:
-    from rayred.tracking import create_store
+    from rayred.tracking.tracker import create_store
 
     with tempfile.TemporaryDirectory() as folder:
         create_store(f"sqlite:///{folder}/mlflow.db")

@@ -14,27 +14,30 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from rayred.array_files import read_embeddings
-from rayred.class_trees import ClassTrees
-from rayred.cluster import connect
-from rayred.clustering import (
+from rayred.clustering.array_files import read_embeddings
+from rayred.clustering.on_ray import (
     ClassActors,
     check_backend,
     cluster_classes,
     find_representatives,
 )
+from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
+from rayred.config.file import load_experiment, override_experiment
 from rayred.data import Dataset, load_dataset, load_train_split
-from rayred.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
-from rayred.environment import Environment
 from rayred.errors import ConfigError
-from rayred.execution import Execution
-from rayred.experiment_file import load_experiment, override_experiment
+from rayred.machines.connect import connect
+from rayred.machines.environment import Environment
+from rayred.machines.layout import Execution
 from rayred.progress import progress_bar
-from rayred.pruned import write_pruned
-from rayred.results import TrialResult, plan_trials, save_results
-from rayred.review import emptied_classes, start_tracking, study_params, write_study
-from rayred.run_folder import (
+from rayred.pruning import write_pruned
+from rayred.results.trial import TrialResult, plan_trials, save_results
+from rayred.search.on_ray import CANDIDATES, search_settings
+from rayred.search.results import Found
+from rayred.search.trial import judged_fraction
+from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
+from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
+from rayred.store import (
     SWEEP_RECORD,
     Made,
     RunFolder,
@@ -42,19 +45,16 @@ from rayred.run_folder import (
     open_run_folder,
     write_json,
 )
-from rayred.search import CANDIDATES, search_settings
-from rayred.search_results import Found
-from rayred.search_trial import judged_fraction
-from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
-from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
-from rayred.sweep import SweepInputs, remove_stale_trials, run_sweep
-from rayred.system_metrics import monitoring
-from rayred.tracking import Tracker
+from rayred.sweep.on_ray import SweepInputs, remove_stale_trials, run_sweep
+from rayred.tracking.on_ray import monitoring
+from rayred.tracking.review import emptied_classes, start_tracking, study_params, write_study
+from rayred.tracking.tracker import Tracker
 from rayred.training.embedding import embed_with_ray
+from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
 from rayred.training.loop import Task
-from rayred.training.ray_train import train_with_ray
+from rayred.training.on_ray import train_with_ray
 from rayred.training.trained import Trained
-from rayred.verdict import Verdict, judge
+from rayred.verdict.judge import Verdict, judge
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import ClassTrees, load_trees, save_trees
-from rayred.embedding_parts import EmbeddingParts, load_embeddings, save_embeddings
-from rayred.run_folder import Stage
-from rayred.search_results import FOUND_FILE, Found, load_found, save_found
+from rayred.clustering.trees import ClassTrees, load_trees, save_trees
+from rayred.search.results import FOUND_FILE, Found, load_found, save_found
 from rayred.selection import Subset, load_subsets, save_subsets
+from rayred.store import Stage
+from rayred.training.embedding_parts import EmbeddingParts, load_embeddings, save_embeddings
 from rayred.training.trained import Trained, load_trained, save_trained
 
 SEARCH = Stage[Found, Found]("search", FOUND_FILE, 1, save_found, load_found)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rayred.cluster import Cluster, connect
+from rayred.machines.connect import Cluster, connect
 
 TINY = {
     "name": "tiny",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rayred.config import MODELS, Experiment
-from rayred.settings import Settings
+from rayred.config import MODELS, Experiment, Settings
 from tests.conftest import rayred
 
 ROOT = Path(__file__).parents[1]

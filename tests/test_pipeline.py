@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from rayred.class_trees import load_trees
+from rayred.clustering.trees import load_trees
 from rayred.data import load_dataset
 from tests.conftest import TINY, rayred
 
@@ -54,7 +54,7 @@ def test_embeddings_are_one_row_an_image(finished):
 
 
 def test_embeddings_are_the_reference_models_pooled_layer(finished):
-    from rayred.settings import Train
+    from rayred.config import Train
     from rayred.training.embedding import embed_images
     from rayred.training.loop import Task, load_model
     from rayred.training.trained import load_trained
@@ -131,7 +131,7 @@ def test_report_is_made_again_from_what_is_there(run_folder):
 
 
 def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):
-    from rayred.tracking import create_store
+    from rayred.tracking.tracker import create_store
 
     client = create_store(f"sqlite:///{finished[0] / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rayred")
@@ -152,7 +152,7 @@ def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):
 
 
 def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
-    from rayred.tracking import create_store
+    from rayred.tracking.tracker import create_store
 
     client = create_store(f"sqlite:///{finished[0] / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rayred").experiment_id

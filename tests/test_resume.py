@@ -69,7 +69,7 @@ def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_
     uninterrupted = pd.read_parquet(finished[0] / "results.parquet")[columns]
     pd.testing.assert_frame_equal(ours, uninterrupted)
 
-    from rayred.tracking import create_store
+    from rayred.tracking.tracker import create_store
 
     client = create_store(f"sqlite:///{out / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])

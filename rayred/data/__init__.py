@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from rayred.config import DATASETS, check_dataset_name
+from rayred.config import DATASETS, Data, check_dataset_name
 from rayred.data.dataset import Dataset, Split, check_classes
 from rayred.data.decode import ImageFiles
-from rayred.settings import Data
 
 __all__ = ["DATASETS", "Dataset", "ImageFiles", "Split", "load_dataset", "load_train_split"]
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rayred.config import Data
 from rayred.errors import DataError
-from rayred.settings import Data
 
 Encoded = Path | bytes
 Box = tuple[float, float, float, float]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rayred.config import Data
 from rayred.data.dataset import Split
 from rayred.data.decode import FilePaths, decode_all, image_files, streams
 from rayred.errors import DataError
-from rayred.settings import Data
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from rayred.errors import DataError
-from rayred.run_folder import replacing
+from rayred.store import replacing
 
 ROWS_AT_A_TIME = 1_000
 

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 
+from rayred.config import Data
 from rayred.data.dataset import Split
 from rayred.data.decode import decode_all, image_files, streams
 from rayred.data.packed import pack
 from rayred.errors import DataError
-from rayred.settings import Data
 
 
 def parquet_split(pattern: str, data: Data) -> Split:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rayred.data.dataset import Split
 from rayred.report.groups import Group
-from rayred.run_folder import replacing
-from rayred.verdict import FULL, Verdict
+from rayred.store import replacing
+from rayred.verdict.judge import FULL, Verdict
 
 DPI = 160
 COLORS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import ClassTrees, kept_images
+from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.linkage import representatives
 
 

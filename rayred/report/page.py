@@ -9,9 +9,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rayred import __version__
-from rayred.run_folder import replacing
-from rayred.search_results import Found, describe
-from rayred.verdict import Verdict
+from rayred.search.results import Found, describe
+from rayred.store import replacing
+from rayred.verdict.judge import Verdict
 
 
 def write_page(

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import ClassTrees
+from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
+from rayred.config.file import dump_experiment
 from rayred.data.dataset import Dataset
-from rayred.environment import Environment
-from rayred.experiment_file import dump_experiment
+from rayred.machines.environment import Environment
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
-from rayred.run_folder import RunFolder, write_json
-from rayred.search_results import Found
+from rayred.search.results import Found
+from rayred.store import RunFolder, write_json
 from rayred.training.loop import Point
-from rayred.verdict import Verdict
+from rayred.verdict.judge import Verdict
 
 GROUPS_SHOWN = 10
 

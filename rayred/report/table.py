@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rayred.comparison import Advantage
-from rayred.search_results import Found
-from rayred.verdict import Cell, Verdict
+from rayred.search.results import Found
+from rayred.verdict.comparison import Advantage
+from rayred.verdict.judge import Cell, Verdict
 
 
 def format_table(verdict: Verdict, found: Found | None = None) -> str:

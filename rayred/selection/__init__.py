@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rayred.config import Sweep
 from rayred.selection.candidates import Candidates
 from rayred.selection.random import select_random
 from rayred.selection.semantic import select_semantic
-from rayred.settings import Sweep
 
 __all__ = [
     "FULL",

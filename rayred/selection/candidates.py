@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import ClassTrees
+from rayred.clustering.trees import ClassTrees
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.class_trees import kept_images
+from rayred.clustering.trees import kept_images
 from rayred.selection.candidates import Candidates
 
 

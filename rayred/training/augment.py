@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rayred.settings import Augment
+from rayred.config import Augment
 
 RESIZED_AREA = (0.08, 1.0)
 RESIZED_ASPECT = (3 / 4, 4 / 3)

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.config import Train
 from rayred.data.dataset import Split
 from rayred.data.decode import ImageFiles
-from rayred.settings import Train
 from rayred.training.augment import Draw, draw, resized_box, resized_crop, shift_and_flip
 
 EVALUATION_BATCH = 128

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rayred.cluster import Scaling
 from rayred.data.dataset import Dataset, Split
-from rayred.embedding_parts import Range
+from rayred.machines.connect import Scaling
 from rayred.models import Classifier, ModelSpec
 from rayred.training.batches import Shard, evaluation_batches
+from rayred.training.embedding_parts import Range
 from rayred.training.loop import load_model
 from rayred.training.numerics import numerics
-from rayred.training.ray_train import MAX_FAILURES
+from rayred.training.on_ray import MAX_FAILURES
 
 
 @torch.inference_mode()

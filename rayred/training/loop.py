@@ -2,7 +2,7 @@
 
 Legend: n images of a training, B a batch, C channels, H × W pixels, K classes.
 
->>> from rayred.settings import Train
+>>> from rayred.config import Train
 >>> from rayred.data import load_dataset
 >>> digits = load_dataset("digits")
 >>> task = Task.for_dataset("resnet8", digits, Train.model_validate({"steps": 3}), seed=0)
@@ -27,10 +27,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rayred.config import Train
 from rayred.data.dataset import Dataset, Split
 from rayred.errors import TrainingError
 from rayred.models import Classifier, ModelSpec, build_model
-from rayred.settings import Train
 from rayred.training.batches import Shard, evaluation_batches, resident_pixels, training_batches
 from rayred.training.compiled import compile_errors, compiled
 from rayred.training.numerics import numerics

@@ -24,7 +24,7 @@ def numerics(
     device
         Where the work is done.
     precision, deterministic
-        As of `rayred.settings.Train`.
+        As of `rayred.config.Train`.
     """
     backends: Any = torch.backends  # its stubs lack half of it
     tf32 = precision == "tf32"

@@ -1,6 +1,6 @@
 """The recipe of a training: optimiser and learning-rate schedule.
 
->>> from rayred.settings import Train
+>>> from rayred.config import Train
 >>> paper = Train.model_validate({"recipe": "paper"})
 >>> [round(learning_rate(paper, step), 4) for step in (0, 1_250, 2_500, 51_250, 100_000)]
 [0.0, 0.05, 0.1, 0.05, 0.0]
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Muon, Optimizer
 from torch.optim.sgd import sgd
 
+from rayred.config import Train
 from rayred.models.fast_net import FilterConv
-from rayred.settings import Train
 
 MUON_MOMENTUM = 0.6
 MUON_NS_STEPS = 3

@@ -9,9 +9,9 @@ import torch
 import torchvision.datasets
 from PIL import Image
 
+from rayred.config import Data
 from rayred.data import load_dataset
 from rayred.errors import DataError
-from rayred.settings import Data
 
 
 def test_digits_are_split_once_and_for_all():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rayred.config import Data
 from rayred.data import ImageFiles, load_dataset, load_train_split
 from rayred.errors import DataError
-from rayred.settings import Data
 
 
 def write_images(folder: Path, count: int, mode: str = "RGB", size: tuple[int, int] = (6, 4)):

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rayred.config import Data
 from rayred.data import load_dataset
 from rayred.data.decode import ImageFiles
 from rayred.errors import DataError
-from rayred.settings import Data
 
 
 def encoded(value: int) -> bytes:

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from rayred.class_trees import ClassTrees
+from rayred.clustering.trees import ClassTrees
 from rayred.data.dataset import Split
 from rayred.linkage import complete_linkage
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
-from rayred.verdict import Cell, Verdict
+from rayred.verdict.judge import Cell, Verdict
 
 
 @pytest.fixture

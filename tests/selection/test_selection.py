@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from rayred.class_trees import ClassTrees, kept_images, load_trees, save_trees
+from rayred.clustering.trees import ClassTrees, kept_images, load_trees, save_trees
+from rayred.config import Sweep
 from rayred.linkage import complete_linkage, representatives
 from rayred.selection import Candidates, load_subsets, make_subsets, save_subsets, subset_name
-from rayred.settings import Sweep
 
 SIZES = (40, 25, 3)
 

@@ -4,7 +4,7 @@ import torch
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as T
 
-from rayred.settings import Augment
+from rayred.config import Augment
 from rayred.training.augment import draw, resized_box, resized_crop, shift_and_flip
 
 

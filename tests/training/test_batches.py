@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from rayred.config import Data, Train
 from rayred.data import load_dataset
-from rayred.settings import Data, Train
 from rayred.training.batches import Shard, evaluation_batches, training_batches, training_order
 
 CPU = torch.device("cpu")

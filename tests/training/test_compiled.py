@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import ConfigError
-from rayred.settings import Train
 from rayred.training.compiled import compile_errors, compiled
 from rayred.training.loop import Outcome, Task, train_pack
 

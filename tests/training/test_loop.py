@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
-from rayred.settings import Train
 from rayred.training.batches import Shard
 from rayred.training.loop import (
     Task,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from rayred.config import Train
 from rayred.data import Dataset, load_dataset
 from rayred.errors import TrainingError
-from rayred.settings import Train
 from rayred.training import loop
 from rayred.training.loop import State, Task, train_model, train_pack
 

@@ -10,13 +10,13 @@ import ray
 import torch
 from PIL import Image
 
-from rayred.cluster import Cluster, Scaling
+from rayred.config import Data, Train
 from rayred.data import load_dataset
 from rayred.errors import DataError, TrainingError
-from rayred.settings import Data, Train
+from rayred.machines.connect import Cluster, Scaling
 from rayred.training.embedding import embed_images, embed_with_ray
 from rayred.training.loop import Task, load_model, train_model
-from rayred.training.ray_train import train_with_ray
+from rayred.training.on_ray import train_with_ray
 from rayred.training.trained import Trained, load_trained, save_trained
 from tests.conftest import descendants
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rayred.settings import Train
+from rayred.config import Train
 from rayred.training.recipe import RecipeOptimizer, learning_rate
 
 PAPER = Train.model_validate({"recipe": "paper"})

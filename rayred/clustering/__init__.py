@@ -1,0 +1,1 @@
+"""Classes to trees and redundant groups, on one machine or on Ray."""

@@ -1,0 +1,241 @@
+"""The experiment as typed values: every setting, its default and what is allowed.
+
+>>> experiment = Experiment.model_validate({"dataset": "digits", "train": {"steps": 200}})
+>>> experiment.train.steps, experiment.train.warmup_steps, experiment.sweep.trials
+(200, 40, 5)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from rayred.config.base import Int, Settings
+from rayred.config.data import Data
+from rayred.config.linkage import Linkage
+from rayred.config.resources import Resources
+from rayred.config.space import check_space, probes
+from rayred.config.sweep import Sweep
+from rayred.config.tracking import Tracking
+from rayred.config.train import OF_CHECKPOINTS, RECIPES, Augment, Train
+from rayred.config.verdict import Verdict
+from rayred.errors import did_you_mean
+
+DATASETS = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
+DATASET_SCHEMES = ("folder:", "parquet:")
+MODELS = (
+    *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    "fastnet",
+    "fastnet-small",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+)
+
+MOST_COMBINATIONS = 100
+"""Combinations of settings searched for that are tried before one of them is called impossible."""
+
+
+class Experiment(Settings):
+    """A whole study: one experiment file with all defaults written out."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    """Name of the study: its run folder and its parent run in MLflow."""
+    dataset: str
+    """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
+    data: Data = Data()
+    """How the images are found and read."""
+    model: Literal[MODELS] = "resnet8"  # type: ignore[valid-type]
+    """CIFAR ResNet (8 to 110; pre-activation), fastnet(-small), or a ResNet of torchvision."""
+    seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random: initialisation, batch order, augmentation, random subsets."""
+    train: Train = Field(default_factory=lambda: Train.model_validate({}))
+    """One training from scratch."""
+    linkage: Linkage = Linkage()
+    """How each class is clustered."""
+    sweep: Sweep = Sweep()
+    """What is retrained."""
+    verdict: Verdict = Verdict()
+    """When a subset counts as good as the full set."""
+    resources: Resources = Resources()
+    """What trainings run on."""
+    tracking: Tracking = Tracking()
+    """Where MLflow keeps the runs."""
+    storage: str = "auto"
+    """Checkpoints of Ray Train: a path or URL that all nodes share. auto: DIR/ray, one node."""
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set in a word: the study's name where it is one's own files."""
+        return self.name if self.dataset.startswith(DATASET_SCHEMES) else self.dataset
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, given: str) -> str:
+        return check_dataset_name(given)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_from_dataset(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and not given.get("name"):
+            scheme, _, place = str(given.get("dataset", "")).partition(":")
+            named = PurePath(place).name if scheme == "folder" else scheme
+            given = {**given, "name": re.sub(r"[^A-Za-z0-9._-]+", "-", named) or "study"}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.train.batch_size % self.resources.workers:
+            raise PydanticCustomError(
+                "batch_split",
+                "train.batch_size {batch} does not divide by resources.workers {workers}",
+                {"batch": self.train.batch_size, "workers": self.resources.workers},
+            )
+        if self.train.optimizer == "muon" and not self.model.startswith("fastnet"):
+            raise PydanticCustomError(
+                "muon",
+                "train.optimizer 'muon' is for fastnet and fastnet-small, not for model {model}",
+                {"model": repr(self.model)},
+            )
+        if self.dataset.startswith("parquet:") != (self.data.test is not None):
+            raise PydanticCustomError(
+                "test_split",
+                "data.test names the test split of a parquet: data set, and only of one"
+                " (dataset: parquet:TRAIN_GLOB together with data.test: parquet:TEST_GLOB)",
+            )
+        if self.sweep.search.asha and self.resources.workers > 1:
+            raise PydanticCustomError("asha", "sweep.search.asha needs resources.workers: 1")
+        if self.data.load == "stream" and self.dataset in DATASETS and self.dataset != "imagenet":
+            raise PydanticCustomError(
+                "stream", "data.load: stream is for folder:PATH, parquet:GLOB and imagenet"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _searches_what_can_be(self) -> Experiment:
+        space = self.sweep.space
+        for key, values in space.items():
+            _check_searched(key)
+            check_space(key, values)
+            if key.startswith("linkage.") and (
+                min(self.sweep.fractions) == 1
+                or "semantic" not in self.sweep.selectors
+                or self.resources.workers > 1
+            ):
+                raise PydanticCustomError(
+                    "linkage_searched",
+                    "sweep.{key}: is searched for by trainings on the smallest semantic subset:"
+                    " needs semantic in sweep.selectors, a fraction below 1 in sweep.fractions, and"
+                    " resources.workers: 1",
+                    {"key": key},
+                )
+        for key, values in space.items():
+            others = {name: probes(space[name]) for name in space if name != key}
+            for value in probes(values):
+                self._try(key, value, others)
+        return self
+
+    def _try(self, key: str, value: Any, others: Mapping[str, list[Any]]) -> None:
+        """Raise unless a value can be used with some values of the other keys searched for."""
+        problems: list[str] = []
+        combinations = itertools.product(*others.values())
+        for combination in itertools.islice(combinations, MOST_COMBINATIONS):
+            try:
+                self.with_settings({**dict(zip(others, combination, strict=True)), key: value})
+            except ValidationError as error:
+                problems.append(error.errors()[0]["msg"])
+            else:
+                return
+        raise PydanticCustomError(
+            "space",
+            "sweep.{key}: {value}: {message}",
+            {"key": key, "value": repr(value), "message": problems[0]},
+        )
+
+    def linkages(self) -> list[Linkage]:
+        """Return all linkages that the study may come to use."""
+        searched = {
+            key: probes(values)
+            for key, values in self.sweep.space.items()
+            if key.startswith("linkage.")
+        }
+        found = []
+        for combination in itertools.product(*searched.values()):
+            with contextlib.suppress(ValidationError):
+                settings = dict(zip(searched, combination, strict=True))
+                found.append(self.with_settings(settings).linkage)
+        return found
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
+        """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
+
+        What a recipe had set, but for the number of steps, follows the replaced ones.
+        """
+        given = self.model_dump()
+        recipe = RECIPES[self.train.recipe]
+        warmup_steps = round(recipe["warmup_fraction"] * self.train.steps)
+        defaults = {**recipe, "warmup_steps": warmup_steps}
+        del defaults["steps"]
+        train = given["train"].items()
+        given["train"] = {k: v for k, v in train if k not in defaults or v != defaults[k]}
+        given["sweep"]["space"] = {}
+        for key, value in settings.items():
+            *groups, last = key.split(".")
+            group = given
+            for name in groups:
+                group = group[name]
+            group[last] = value
+        return Experiment.model_validate(given).model_copy(update={"sweep": self.sweep})
+
+
+def _check_searched(key: str) -> None:
+    """Raise unless it can be said by accuracy on held-out images which value is better."""
+    # Those left out make no difference to what is trained, or have keys of their own.
+    unsearched = ("augment", "compile", "evaluate_every", *OF_CHECKPOINTS)
+    searched = [name for name in Train.model_fields if name not in unsearched]
+    known = ["model", *(f"train.{name}" for name in searched)]
+    known += [f"train.augment.{name}" for name in Augment.model_fields]
+    known += [f"linkage.{name}" for name in Linkage.model_fields]
+    if key in known:
+        return
+    groups = {name: field.annotation for name, field in Experiment.model_fields.items()}
+    first, _, rest = key.partition(".")
+    inner = getattr(groups.get(first), "model_fields", {})
+    if (key in groups and not inner) or rest in inner:
+        raise PydanticCustomError(
+            "not_searched",
+            "sweep.{key}: a search goes by accuracy on held-out training images, so that it takes"
+            " model, train.* and linkage.* only; run a study for each value: --set {key}=VALUE"
+            " --out DIR",
+            {"key": key},
+        )
+    allowed = [*Sweep.model_fields, *known]
+    raise PydanticCustomError(
+        "unknown_key",
+        "sweep.{key}: unknown key;{hint} Allowed: {allowed}",
+        {"key": key, "hint": did_you_mean(key, allowed), "allowed": ", ".join(allowed)},
+    )
+
+
+def check_dataset_name(name: str) -> str:
+    """Return `name` if it is a DATASET of the command line, else raise `ValueError`."""
+    if name in DATASETS or any(
+        name.startswith(scheme) and len(name) > len(scheme) for scheme in DATASET_SCHEMES
+    ):
+        return name
+    allowed = (*DATASETS, "folder:PATH", "parquet:GLOB")
+    raise PydanticCustomError(
+        "unknown_dataset",
+        "unknown data set;{hint} Allowed: {allowed}",
+        {"hint": did_you_mean(name, allowed), "allowed": ", ".join(allowed)},
+    )

@@ -1,0 +1,158 @@
+"""The experiment file: YAML and `--set` overrides in, a frozen `Experiment` out.
+
+Anything that cannot be used raises `ConfigError` with the file, the key, the value and a remedy.
+
+>>> experiment = parse_experiment({"dataset": "digits", "train": {"steps": 200}}, "digits.yaml")
+>>> experiment.train.steps
+200
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rayred.config import Settings
+from rayred.config.experiment import Experiment
+from rayred.errors import ConfigError, did_you_mean
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML takes it for a word."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what the loader reads: a word such as ``1e5`` in quotes."""
+
+
+for _of in (_Loader, _Dumper):
+    _of.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path
+        YAML file.
+    overrides
+        ``key.path=value`` settings that replace the file's; values are YAML.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is no YAML mapping, or holds a setting that is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the experiment file: {error}") from error
+    settings = parse_yaml(text, str(path))
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings such as 'dataset: digits'")
+    return override_experiment(settings, str(path), overrides)
+
+
+def override_experiment(
+    settings: dict[str, Any], source: str, overrides: Sequence[str]
+) -> Experiment:
+    """Validate settings with ``key.path=value`` overrides on top."""
+    for override in overrides:
+        _apply(settings, override)
+    return parse_experiment(settings, source)
+
+
+def parse_experiment(settings: Mapping[str, Any], source: str) -> Experiment:
+    """Validate settings that came from `source` (named in every message)."""
+    try:
+        return Experiment.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"{source}: {_explain(detail)}" for detail in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """Return the experiment as YAML with all defaults written out."""
+    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as ``{"train.lr": 0.1, …}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return what YAML says; raises `ConfigError` where it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"--set {override}: expected key.path=value, as in train.lr=0.05")
+    *parents, last = path.split(".")
+    for key in parents:
+        inner = settings.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {key!r} is a value, not a group of settings")
+        settings = inner
+    settings[last] = parse_yaml(text, f"--set {override}")
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """Turn one pydantic error into ``key: value: what is allowed``."""
+    where = list(detail["loc"])
+    if detail["type"] == "missing":
+        return f"{_dotted(where)}: missing, and it has no default"
+    if detail["type"] == "extra_forbidden":
+        allowed = sorted(_group_at(where[:-1]).model_fields)
+        hint = did_you_mean(str(where[-1]), allowed)
+        return f"{_dotted(where)}: unknown key;{hint} Allowed: {', '.join(allowed)}"
+    given = "" if isinstance(detail["input"], dict) else f"{detail['input']!r}: "
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    if detail["type"] == "literal_error":
+        expected = [word.strip("'") for word in _words(detail["ctx"]["expected"])]
+        hint = did_you_mean(str(detail["input"]), expected)
+        message = f"not known;{hint} Allowed: {', '.join(expected)}"
+    key = _dotted(where)
+    return f"{key}: {given}{message}" if key else f"{given}{message}"
+
+
+def _words(expected: str) -> list[str]:
+    return expected.replace(" or ", ", ").split(", ")
+
+
+def _dotted(where: Sequence[int | str]) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _group_at(where: Sequence[int | str]) -> type[Settings]:
+    group: type[Settings] = Experiment
+    for part in where:
+        annotation = group.model_fields[str(part)].annotation
+        group = typing.cast("type[Settings]", annotation)
+    return group

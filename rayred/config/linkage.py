@@ -1,0 +1,35 @@
+"""Settings of the clustering."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from rayred.config.base import Settings
+
+
+class Linkage(Settings):
+    """How each class is clustered (cosine distance)."""
+
+    method: Literal["complete", "average", "single"] = "complete"
+    """Distance of two clusters; the paper's is complete: the largest between their members."""
+    backend: Literal["auto", "torch", "cuml", "scipy"] = "auto"
+    """torch: rayred's engine, complete only; cuml: RAPIDS, single; scipy: any; auto: best."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Linkage:
+        only = {"torch": "complete", "cuml": "single"}.get(self.backend, self.method)
+        if only != self.method:
+            raise PydanticCustomError(
+                "backend",
+                "backend {backend} has {only} linkage only, not {method}; choose auto or {other}",
+                {
+                    "backend": self.backend,
+                    "only": only,
+                    "method": self.method,
+                    "other": "torch" if self.method == "complete" else "scipy",
+                },
+            )
+        return self

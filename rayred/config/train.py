@@ -1,0 +1,117 @@
+"""Settings of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from rayred.config.base import Float, Int, Settings
+
+# What a recipe sets where the experiment file is silent. `paper` is the CIFAR column of the
+# paper's training table (arXiv 1901.11409, section 4); warm-up is its 2,500 of 100,000 steps.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {
+        "steps": 100_000,
+        "warmup_fraction": 0.025,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "label_smoothing": 0.0,
+    },
+    "fast": {
+        "steps": 600,
+        "warmup_fraction": 0.2,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "label_smoothing": 0.1,
+    },
+}
+
+OF_CHECKPOINTS = ("checkpoint_minutes", "checkpoint_steps")
+"""Settings of a training that its outcome does not depend on."""
+
+
+class Augment(Settings):
+    """Training-time augmentation."""
+
+    crop: Literal["pad", "resized", "none"] = "pad"
+    """`pad`: pad, then crop at random; `resized`: random area and aspect; or none."""
+    pad: Annotated[Int, Field(ge=0)] = 4
+    """Padding on each side before the random crop, in pixels."""
+    flip: Literal[True, False, "alternating"] = True
+    """Mirror half of the images, left to right; alternating: the others in the next epoch."""
+
+
+class Train(Settings):
+    """One training from scratch. `recipe` sets the defaults of what is not given."""
+
+    recipe: Literal["fast", "paper"] = "fast"
+    """`paper`: the paper's protocol; `fast`: short schedule, Nesterov, label smoothing."""
+    steps: Annotated[Int, Field(ge=1)]
+    """Optimiser steps, the same for every subset size (fast: 600, paper: 100,000)."""
+    batch_size: Annotated[Int, Field(ge=2)] = 128
+    """Images a step, over all workers."""
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    """muon: the filters of a fastnet by Muon, its other weights by SGD, all at the same rate."""
+    lr: Annotated[Float, Field(gt=0)] = 0.1
+    """Peak learning rate: linear warm-up from 0, then cosine to 0."""
+    warmup_steps: Annotated[Int, Field(ge=0)]
+    """Steps of linear warm-up (fast: a fifth of all steps, paper: a fortieth)."""
+    momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    nesterov: bool
+    """Nesterov momentum (fast: yes, paper: no)."""
+    weight_decay: Annotated[Float, Field(ge=0)]
+    """L2 penalty (fast: 5e-4, paper: 1e-4); with muon the share lost a step, by shifts and head."""
+    label_smoothing: Annotated[Float, Field(ge=0, lt=1)]
+    """Label smoothing (fast: 0.1, paper: 0)."""
+    augment: Augment = Augment()
+    """Training-time augmentation."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Of products: float32 (no TF32), tf32, or bfloat16. auto: bfloat16 on GPUs, else float32."""
+    compile: bool = False
+    """Compile the network (torch.compile): costs half a minute a process, meant for GPUs."""
+    deterministic: bool = False
+    """The same bits every time on GPUs too, at some speed. On CPUs that is so anyhow."""
+    test_mirrored: bool = False
+    """Test by the mean of the logits of an image and its mirror image."""
+    evaluate_every: Annotated[Int, Field(ge=0)] = 0
+    """Epochs between test evaluations while training; 0: at the end only."""
+    checkpoint_minutes: Annotated[Float, Field(gt=0)] = 5.0
+    """Minutes between two checkpoints, of which a killed training goes on from the last."""
+    checkpoint_steps: Annotated[Int, Field(ge=1)] | None = None
+    """Steps after which there is a checkpoint at the latest; none: by minutes alone."""
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that what is trained depends on: all but those of checkpoints."""
+        return self.model_dump(mode="json", exclude=set(OF_CHECKPOINTS))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        recipe = RECIPES.get(str(given.get("recipe", "fast")), RECIPES["fast"])
+        filled = {key: value for key, value in recipe.items() if key != "warmup_fraction"}
+        filled |= given
+        steps = filled["steps"]
+        if isinstance(steps, int | float) and math.isfinite(steps):
+            filled.setdefault("warmup_steps", round(recipe["warmup_fraction"] * steps))
+        else:
+            filled.setdefault("warmup_steps", 0)  # steps is about to be refused
+        return filled
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.warmup_steps > self.steps:
+            raise PydanticCustomError(
+                "warmup",
+                "warmup_steps is {warmup}, but there are only {steps} steps",
+                {"warmup": self.warmup_steps, "steps": self.steps},
+            )
+        if self.nesterov and self.momentum == 0:
+            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+        return self

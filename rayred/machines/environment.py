@@ -1,0 +1,99 @@
+"""What a study is made with and on: versions, hardware, and the commit of the working folder."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from rayred.store import RunFolder, read_json, write_json
+
+if TYPE_CHECKING:
+    from rayred.machines.connect import Cluster
+
+ENVIRONMENT_FILE = "environment.json"
+PACKAGES = ("rayred", "ray", "torch", "torchvision", "numpy", "mlflow")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a study is made with and on."""
+
+    versions: dict[str, str]
+    """Of Python and the packages that matter."""
+    nodes: int = 0
+    """Machines of the cluster, and what all of them have together."""
+    cpus: int = 0
+    gpus: int = 0
+    gpu_types: tuple[str, ...] = ()
+    """As Ray names them, such as H100."""
+    processor: str = ""
+    """Of the machine that the study was started on."""
+    user: str = ""
+    git_commit: str = ""
+    """Of the working folder; empty where that is no git repository."""
+    git_dirty: bool = False
+    """Whether files under git have been changed since."""
+
+    @classmethod
+    def describe(cls, cluster: Cluster) -> Self:
+        """Look at this process, its working folder and the cluster."""
+        return cls(
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+            },
+            nodes=cluster.nodes,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            gpu_types=cluster.gpu_types,
+            processor=_processor(),
+            user=_user(),
+            git_commit=_git("rev-parse", "HEAD"),
+            git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
+        )
+
+    def save(self, folder: RunFolder) -> None:
+        """Write ``environment.json``."""
+        write_json(folder / ENVIRONMENT_FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> Self:
+        """Read ``environment.json``; empty where there is none."""
+        stored = read_json(folder / ENVIRONMENT_FILE)
+        stored["gpu_types"] = tuple(stored.get("gpu_types", ()))
+        return cls(**{"versions": {}, **stored})
+
+    def hardware(self) -> str:
+        """Return the cluster in words."""
+        nodes = f"{self.nodes} machine" + ("s" if self.nodes > 1 else "")
+        gpus = f", {self.gpus} GPUs ({', '.join(self.gpu_types)})" if self.gpus else ", no GPU"
+        return f"{nodes}, {self.cpus} CPUs ({self.processor}){gpus}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,1 @@
+"""Trials over fractions, selectors and repetitions."""

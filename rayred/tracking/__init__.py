@@ -1,0 +1,1 @@
+"""MLflow: what a study is told to it, and its pages."""

@@ -1,0 +1,115 @@
+"""What MLflow is told of a study, its trials and the candidates of its search, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rayred.machines.environment import Environment
+from rayred.results.trial import TrialResult
+from rayred.search.results import Candidate
+from rayred.store import RunFolder, read_json
+
+if TYPE_CHECKING:
+    from rayred.training.trained import Trained
+
+CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
+STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+"""MLflow's word for how a training ended."""
+
+
+@dataclass(frozen=True)
+class ChildRun:
+    """One training, as a run below that of the study."""
+
+    name: str
+    facts: Mapping[str, object]
+    """Its params, which are its tags as well."""
+    curve: tuple[tuple[int, Mapping[str, float | None]], ...]
+    """Steps and their metrics."""
+    seconds: float | None
+    status: str
+    reason: str
+    """Why it failed, in words."""
+
+    @classmethod
+    def of_trial(cls, result: TrialResult) -> ChildRun:
+        """Return the run of a trial of the sweep."""
+        trial = result.trial
+        facts = {
+            "selector": trial.selector,
+            "fraction": trial.fraction,
+            "trial": trial.trial,
+            "seed": trial.seed,
+            "n_train": result.n_train,
+            "subset": trial.subset,
+        }
+        curve = tuple((int(p["step"]), {name: p[name] for name in CURVES}) for p in result.curve)
+        status = STATUS[result.status]
+        return cls(trial.name, facts, curve, result.train_seconds, status, result.reason)
+
+    @classmethod
+    def of_candidate(cls, candidate: Candidate) -> ChildRun:
+        """Return the run of a candidate of the search, whose accuracy is on held-out images."""
+        facts = {"selector": "search", **candidate.settings}
+        curve = tuple(
+            (
+                int(p["step"]),
+                {
+                    "train_loss": p["train_loss"],
+                    "lr": p["lr"],
+                    "validation_accuracy": p["test_accuracy"],
+                },
+            )
+            for p in candidate.curve
+        )
+        seconds, reason = candidate.train_seconds, candidate.reason
+        return cls(candidate.name, facts, curve, seconds, STATUS[candidate.status], reason)
+
+
+def origin_tags(folder: RunFolder) -> dict[str, str]:
+    """Return tags that say what a study was made with and on."""
+    made = Environment.load(folder)
+    tags: dict[str, object] = {
+        "mlflow.user": made.user,
+        "mlflow.source.name": "rayred",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": made.git_commit,
+        "mlflow.source.git.dirty": str(made.git_dirty).lower() if made.git_commit else "",
+        "hardware": made.hardware(),
+        "hardware.nodes": made.nodes,
+        "hardware.cpus": made.cpus,
+        "hardware.gpus": made.gpus,
+        "hardware.gpu_types": ", ".join(made.gpu_types),
+    }
+    tags |= {f"version.{package}": text for package, text in made.versions.items()}
+    return {key: str(text) for key, text in tags.items() if text != ""}
+
+
+def study_metrics(folder: RunFolder, reference: Trained) -> list[tuple[str, float, int, int]]:
+    """Return the metrics of a finished study: name, value, time in milliseconds, step.
+
+    Times are those of the files, since MLflow takes a point that it has already for the same one if
+    its time is the same.
+    """
+    results: dict[str, Any] = read_json(folder / "results.json")
+    metrics = {
+        "reference/train_seconds": reference.train_seconds,
+        "trials": max(cell["trials"] for cell in results["cells"]),
+    }
+    if results["verdict"]["redundant_fraction"] is not None:
+        metrics["redundant_fraction"] = results["verdict"]["redundant_fraction"]
+    for cell in results["cells"]:
+        if cell["mean"] is not None:
+            metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
+    then, trained = (
+        int(1000 * (folder / name).stat().st_mtime) for name in ("results.json", "reference.pt")
+    )
+    points = [(name, float(value), then, 0) for name, value in metrics.items()]
+    return points + [
+        (f"reference/{name}", value, trained, point.step)
+        for point in reference.curve
+        for name in ("train_loss", "lr", "test_accuracy")
+        if (value := getattr(point, name)) is not None
+    ]

@@ -1,0 +1,71 @@
+"""Embeddings of a data set in files of some thousand images, until all of them are there.
+
+What is written stays when a run is killed, and no process has to hold more than one part.
+
+Legend: N images, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.store import replacing
+
+EMBEDDING_PARTS = "embedding-parts"
+"""Folder within the run folder: parts by the key of their stage, for as long as some miss."""
+PART_IMAGES = 8_192
+"""Images of a part. It depends on nothing, so that neither does the rounding of an embedding."""
+
+Range = tuple[int, int]
+"""First image of a part, and the image after its last."""
+
+
+@dataclass(frozen=True)
+class EmbeddingParts:
+    """The parts of one embedding pass."""
+
+    folder: Path
+    """Where they lie."""
+    n_images: int
+
+    def ranges(self) -> list[Range]:
+        """Return all parts, in data set order."""
+        firsts = range(0, self.n_images, PART_IMAGES)
+        return [(first, min(first + PART_IMAGES, self.n_images)) for first in firsts]
+
+    def missing(self) -> list[Range]:
+        """Return the parts that are not there yet."""
+        return [part for part in self.ranges() if not self._path(part).exists()]
+
+    def keep(self, part: Range, embeddings_ND: NDArray[np.float32]) -> None:
+        """Write one part."""
+        with replacing(self._path(part)) as temporary:
+            np.save(temporary, embeddings_ND)
+
+    def join(self, path: Path) -> None:
+        """Write all parts into one (N, D) .npy file, one after another."""
+        together: NDArray[np.float32] | None = None
+        for first, end in self.ranges():
+            part_ND = np.load(self._path((first, end)))
+            if together is None:
+                shape = self.n_images, part_ND.shape[1]
+                together = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            together[first:end] = part_ND
+
+    def _path(self, part: Range) -> Path:
+        return self.folder / f"part-{part[0]:09}.npy"
+
+
+def save_embeddings(path: Path, parts: EmbeddingParts) -> None:
+    """Write the embeddings of all parts to one file."""
+    parts.join(path)
+
+
+def load_embeddings(path: Path) -> NDArray[np.float32]:
+    """Return the (N, D) embeddings as a memory map, of which only what is looked at is read."""
+    embeddings: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return embeddings

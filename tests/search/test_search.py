@@ -1,0 +1,177 @@
+"""The search for settings: what it tries, what it finds, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rayred.config import Experiment
+from rayred.config.file import parse_experiment
+from rayred.data import load_dataset
+from rayred.data.dataset import Dataset, Split
+from rayred.errors import ConfigError, TrainingError
+from rayred.machines.connect import Cluster
+from rayred.machines.layout import Execution
+from rayred.pipeline import run
+from rayred.search.on_ray import search_settings
+from rayred.search.results import Candidate, Found, load_found, save_found
+from rayred.search.trial import hold_out
+from tests.conftest import TINY, rayred
+
+
+def experiment_of(**sweep: Any) -> Experiment:
+    return parse_experiment({**TINY, "sweep": {**TINY["sweep"], **sweep}}, "test")
+
+
+def search(
+    cluster: Cluster, tmp_path: Path, experiment: Experiment
+) -> tuple[Found, list[Candidate]]:
+    told: list[Candidate] = []
+    execution = Execution.plan(experiment, cluster, tmp_path)
+    folder = tmp_path / "search"
+    digits = load_dataset("digits")
+    found = search_settings(experiment, digits, execution, folder, "here", told.append)
+    return found, told
+
+
+def test_what_is_held_out_is_a_share_of_every_class_and_not_trained_on():
+    digits = load_dataset("digits")
+    held_out, rows = hold_out(digits, 0.1, seed=3)
+    sizes = digits.train.class_sizes()
+    assert held_out.test.class_sizes().tolist() == [round(0.1 * size) for size in sizes]
+    assert len(rows) + len(held_out.test) == len(digits.train)
+    others = set(digits.train.names) - {digits.train.names[row] for row in rows}
+    assert set(held_out.test.names) == others
+    assert not others & set(digits.test.names)
+    assert (hold_out(digits, 0.1, seed=3)[1] == rows).all()
+    assert (hold_out(digits, 0.1, seed=4)[1] != rows).any()
+
+
+def test_a_class_of_one_image_cannot_be_split():
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    split = Split(images, np.array([0, 0, 1]), ["a", "b", "c"], ("many", "one"))
+    with pytest.raises(ConfigError, match="class 'one' has one image"):
+        hold_out(Dataset("few", split, split), 0.1, 0)
+
+
+def test_settings_replaced_take_their_recipes_defaults_along():
+    experiment = experiment_of()
+    assert experiment.with_settings({"train.steps": 100}).train.warmup_steps == 20
+    paper = experiment.with_settings({"train.recipe": "paper"})
+    assert (paper.train.steps, paper.train.weight_decay) == (30, 1e-4)
+    by_default = parse_experiment({"dataset": "digits"}, "test")
+    assert by_default.with_settings({"train.recipe": "paper"}).train.steps == 600
+    assert paper.train.warmup_steps == round(0.025 * 30)
+    padded = experiment.with_settings({"train.augment.pad": 2, "model": "resnet20"})
+    assert (padded.train.augment.pad, padded.train.augment.flip, padded.model) == (
+        2,
+        False,
+        "resnet20",
+    )
+
+
+def test_a_grid_is_tried_whole_the_best_is_found_and_nothing_is_trained_twice(cluster, tmp_path):
+    experiment = experiment_of(**{"train.lr": [0.1, 1e-6], "train.momentum": [0.9, 0.5]})
+    found, told = search(cluster, tmp_path, experiment)
+    tried = [(c.settings["train.lr"], c.settings["train.momentum"]) for c in found.candidates]
+    assert sorted(tried) == [(1e-6, 0.5), (1e-6, 0.9), (0.1, 0.5), (0.1, 0.9)]
+    assert found.settings["train.lr"] == 0.1
+    assert found.accuracy == max(candidate.accuracy for candidate in told)
+    again, _ = search(cluster, tmp_path, experiment)
+    seconds = {candidate.name: candidate.train_seconds for candidate in found.candidates}
+    assert {c.name: c.train_seconds for c in again.candidates} == seconds
+    assert again.settings == found.settings
+    save_found(tmp_path / "search.json", found)
+    assert load_found(tmp_path / "search.json") == found
+
+
+@pytest.mark.parametrize(("method", "asha"), [("random", True), ("optuna", False)])
+def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, method, asha):
+    space = {"train.lr": {"loguniform": [0.01, 0.5]}, "train.batch_size": {"randint": [32, 65]}}
+    settings = {"method": method, "samples": 4, "asha": asha}
+    experiment = experiment_of(**space, search=settings)
+    whole, _ = search(cluster, tmp_path, experiment)
+    for candidate in whole.candidates:
+        assert 0.01 <= candidate.settings["train.lr"] <= 0.5
+        assert 32 <= candidate.settings["train.batch_size"] <= 64
+    assert len({candidate.settings["train.lr"] for candidate in whole.candidates}) == 4
+    kept = sorted((tmp_path / "search").iterdir())
+    for path in kept[2:]:
+        path.unlink()
+    before = [json.loads(path.read_text())["candidate"] for path in kept[:2]]
+    again, told = search(cluster, tmp_path, experiment)
+    assert len(again.candidates) == 4
+    now = {candidate.name: candidate for candidate in again.candidates}
+    for one in before:
+        candidate = now[one["name"]]
+        assert (candidate.status, candidate.accuracy) == (one["status"], one["accuracy"])
+        assert candidate.train_seconds == one["train_seconds"]
+    assert len(told) == (2 if method == "optuna" else 4)
+
+
+def test_a_candidate_that_falls_behind_is_stopped_early_and_never_chosen(cluster, tmp_path):
+    rates = [0.1, 0.05, 1e-6, 1e-7, 1e-8, 1e-9]
+    experiment = experiment_of(
+        **{"train.lr": rates, "train.steps": [100], "search": {"asha": True}}
+    )
+    found, _ = search(cluster, tmp_path, experiment)
+    stopped = [candidate for candidate in found.candidates if candidate.status == "stopped"]
+    assert stopped
+    assert all(candidate.curve[-1]["step"] < 100 for candidate in stopped)
+    assert found.settings["train.lr"] >= 0.05
+    assert found.settings not in [candidate.settings for candidate in stopped]
+    assert f"{len(stopped)} of them stopped early" in found.sentence()
+
+
+def test_linkages_are_judged_by_trainings_on_their_own_semantic_subsets(cluster, tmp_path):
+    experiment = experiment_of(**{"linkage.method": ["complete", "single"], "train.steps": [60]})
+    found, told = search(cluster, tmp_path, experiment)
+    assert {candidate.settings["linkage.method"] for candidate in told} == {"complete", "single"}
+    assert len({tuple(point["train_loss"] for point in one.curve) for one in told}) == 2
+    # An epoch of half the images, but for those held out: 585 or so of 1,297.
+    epochs = 60 * 64 / 585
+    assert all(one.curve[-1]["epoch"] == pytest.approx(epochs, rel=0.02) for one in told)
+    assert "after training on semantic 50 % subsets" in found.sentence()
+
+
+def test_a_candidate_that_fails_is_told_with_its_reason(cluster, tmp_path):
+    found, told = search(cluster, tmp_path, experiment_of(**{"train.lr": [0.1, 1e30]}))
+    assert found.settings == {"train.lr": 0.1}
+    (failed,) = [candidate for candidate in told if candidate.status == "failed"]
+    assert "loss" in failed.reason
+    with pytest.raises(TrainingError, match=r"no candidate was trained to the end: .*loss"):
+        search(cluster, tmp_path / "none", experiment_of(**{"train.lr": [1e30]}))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_study_goes_on_with_what_was_found_and_trains_all_its_trials_to_the_end(tmp_path):
+    rates = {"train.lr": [0.1, 1e-6, 1e-7]}
+    experiment = experiment_of(trials=1, search={"asha": True}, **rates)
+    out = tmp_path / "run"
+    study = run(experiment, out)
+    assert study.found.settings == {"train.lr": 0.1}
+    trials = [json.loads(path.read_text()) for path in (out / "trials").glob("[!.]*.json")]
+    assert len(trials) == 3
+    assert all(trial["curve"][-1]["step"] == 30 for trial in trials)
+    rates = [point["lr"] for trial in trials for point in trial["curve"]]
+    assert max(rates) > 1e-3
+    assert not pd.read_parquet(out / "results.parquet")["selector"].eq("search").any()
+    assert json.loads((out / "results.json").read_text())["search"]["settings"] == {"train.lr": 0.1}
+    assert "held-out accuracy" in (out / "report.html").read_text()
+
+    from rayred.tracking.tracker import create_store
+
+    client = create_store(f"sqlite:///{out / 'mlflow.db'}")
+    number = client.get_experiment_by_name("rayred").experiment_id
+    candidates = client.search_runs([number], "params.selector = 'search'")
+    assert {run.data.params["train.lr"] for run in candidates} == {"0.1", "1e-06", "1e-07"}
+    (parent,) = client.search_runs([number], "params.dataset = 'digits'")
+    assert parent.data.params["train.lr"] == "0.1"
+
+    printed = rayred("results", out).stdout
+    assert "Settings found: train.lr 0.1 (best of 3 candidates" in printed
