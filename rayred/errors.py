@@ -1,4 +1,8 @@
-"""The exceptions that rayred raises on purpose, and the exit code each one ends with."""
+"""The exceptions that rayred raises for its users, and the exit code of each.
+
+>>> did_you_mean("semnatic", ["semantic", "random"])
+" did you mean 'semantic'?"
+"""
 
 from __future__ import annotations
 
@@ -7,38 +11,52 @@ from difflib import get_close_matches
 
 
 class RayredError(Exception):
-    """Something that rayred can explain in one message; ends the command with `exit_code`."""
+    """Base of all errors that one message explains; the command line shows it and no traceback."""
 
     exit_code = 1
+    """Exit code of the command line: 1 failed while running, 2 bad input."""
 
 
 class ConfigError(RayredError):
-    """An experiment file, `--set` or argument that cannot be used as given."""
+    """An experiment file, a value of `--set` or an argument that cannot be used."""
 
     exit_code = 2
 
 
 class DataError(RayredError):
-    """A data set that is missing, incomplete or undecodable."""
+    """A data set that is missing, incomplete or cannot be decoded."""
 
     exit_code = 2
 
 
 class RunFolderError(RayredError):
-    """A run folder that cannot be written, belongs to another config, or is in use."""
+    """A run folder that cannot be written, belongs to another experiment, or is in use."""
 
     exit_code = 2
 
 
 class TrainingError(RayredError):
-    """A training that failed by itself, for example by a loss that is not finite."""
+    """A training that failed, for example because its loss is not finite."""
 
 
 class TrackingError(RayredError):
-    """MLflow cannot be opened where it was asked for."""
+    """The MLflow store of the settings cannot be opened."""
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """Return ``" did you mean 'NAME'?"`` for the nearest allowed name, or an empty string."""
+    """Return a hint to append to an error message about an unknown name.
+
+    Parameters
+    ----------
+    word
+        The unknown name.
+    allowed
+        The names that exist.
+
+    Returns
+    -------
+    hint
+        ``" did you mean 'NAME'?"`` with the most similar name, or ``""`` if none is similar.
+    """
     near = get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
     return f" did you mean {near[0]!r}?" if near else ""

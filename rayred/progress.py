@@ -1,4 +1,4 @@
-"""A live line on a terminal; nothing where the output is a file or a pipe."""
+"""Progress of long work: a bar on a terminal, nothing where standard error is a file or a pipe."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 @contextmanager
 def progress_bar(what: str, unit: str, total: int, done: int = 0) -> Iterator[Any]:
-    """Show a bar with its rate and the time left for as long as the context lasts.
+    """Show a progress bar with rate and time left while the context lasts.
 
-    Log lines appear above it.
+    Log lines are printed above the bar.
 
     Parameters
     ----------
     what
-        Name of the work.
+        Name of the work, printed before the bar.
     unit
-        What is counted.
-    total, done
-        Units of the whole work, and those that an earlier run has done.
+        Name of one unit of work, for example ``trial``.
+    total
+        Number of units of the whole work.
+    done
+        Number of units that an earlier run has done already.
+
+    Yields
+    ------
+    bar
+        A `tqdm.tqdm`; call ``bar.update(n)`` after n more units.
     """
     with (
         logging_redirect_tqdm(),

@@ -1,8 +1,9 @@
-"""Single linkage by RAPIDS cuML on a GPU; CuPy arrays from the rows to the representatives.
+"""Single-linkage trees by RAPIDS cuML on a GPU.
 
-cuML and CuPy import without a GPU and fail on first use only, so `check_cuml` uses them.
+cuML and CuPy can be imported on a machine without a GPU, where only their use fails; so
+`check_cuml` uses them.
 
-Legend: N rows, D dimensions.
+Legend: N rows, D dimensions, M merges.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from rayred.linkage.tree import Tree
 
 
 def check_cuml() -> None:
-    """See that cuML works in this process.
+    """Check that cuML works in this process.
 
     Raises
     ------
     RuntimeError
-        It does not; the message says what to install.
+        There is no GPU, or cuML or CuPy cannot be used; the message says what to install.
     """
     import torch
 
     if not torch.cuda.is_available():
         raise RuntimeError("torch finds no GPU, and cuML needs one")
     try:
-        import cuml  # noqa: F401 - to see whether it is there
+        import cuml  # noqa: F401 - only to see whether it can be imported
         import cupy
 
         cupy.arange(2).sum().item()
@@ -40,7 +41,7 @@ def check_cuml() -> None:
 
 
 def rapids_install() -> str:
-    """Return how to install RAPIDS for the CUDA version that torch was built for."""
+    """Return the command that installs RAPIDS for the CUDA version that torch was built for."""
     import torch
 
     extra = "rapids-cu12" if str(torch.version.cuda).startswith("12") else "rapids"
@@ -48,19 +49,20 @@ def rapids_install() -> str:
 
 
 def cuml_tree(x: NDArray[np.generic], n_clusters: int) -> Tree:
-    """Return the single-linkage tree down to `n_clusters` clusters, computed on the GPU.
+    """Return the single-linkage tree of all rows under cosine distance, computed on the GPU.
 
     Parameters
     ----------
     x
         (N, D) real numbers.
     n_clusters
-        1 to N.
+        The smallest number of clusters that the tree will be cut into, 1 to N.
 
     Raises
     ------
     ValueError
-        `x` or `n_clusters` cannot be used.
+        `x` is not a matrix of finite real numbers, has a row of zeros, or `n_clusters` is not 1
+        to N.
     """
     import cupy
     from cuml.cluster import AgglomerativeClustering
@@ -79,16 +81,17 @@ def cuml_tree(x: NDArray[np.generic], n_clusters: int) -> Tree:
     )
     model.fit(cupy.asarray(unit_ND, dtype=cupy.float32))
     children = np.asarray(model.children_).astype(np.int64)[: n_rows - n_clusters]
-    heights = _heights(cupy.asarray(unit_ND), children)
-    # Where float32 swapped merges of nearly one height, they stay as cuML ordered them.
+    heights = _merge_heights(cupy.asarray(unit_ND), children)
+    # cuML orders merges by float32 distances. Where the float64 heights of two merges disagree with
+    # that order, the merges keep it and the lower height is raised to the one before.
     return Tree(n_rows, np.sort(children, axis=1), np.maximum.accumulate(heights))
 
 
-def _heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the distance at which each merge happens, which cuML does not give.
+def _merge_heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the height of each merge, (M,), which cuML does not give.
 
-    It is the smallest distance between the rows of the two clusters; over all merges that is one
-    product of all rows, cut into blocks.
+    It is the smallest distance between a row of one cluster and a row of the other. Over all merges
+    that measures every pair of rows at most once.
     """
     import cupy
 

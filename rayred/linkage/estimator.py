@@ -18,21 +18,57 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    n_clusters : int, default=2
-        Number of clusters; none if `distance_threshold` is given.
-    distance_threshold : float, default=None
-        Largest cosine distance between two members of a cluster.
+    n_clusters : int or None, default=2
+        Number of clusters to find. It must be `None` if `distance_threshold` is given.
+    distance_threshold : float or None, default=None
+        Largest cosine distance between two members of a cluster: clusters are merged up to this
+        height. It must be `None` if `n_clusters` is given.
 
     Attributes
     ----------
-    labels_ : ndarray of shape (n_samples,), int64
-        Cluster of each row, numbered in order of each cluster's lowest row.
-    children_ : ndarray of shape (n_merges, 2)
-        The clusters of each merge, as in scikit-learn's `AgglomerativeClustering`.
-    distances_ : ndarray of shape (n_merges,)
-        Height of each merge.
+    labels_ : ndarray of shape (n_samples,), dtype int64
+        Cluster of each sample, numbered in the order of the clusters' lowest samples.
     n_clusters_ : int
         Number of clusters found.
+    children_ : ndarray of shape (n_merges, 2), dtype int64
+        The two nodes of each merge, by ascending height. Nodes below `n_samples` are samples; merge
+        i makes node `n_samples + i`. Merges above the cut are left out if `n_clusters` is given.
+    distances_ : ndarray of shape (n_merges,), dtype float32
+        Height of each merge: the largest cosine distance between members of the two clusters.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during `fit`; defined only if all names of `X` are strings.
+
+    See Also
+    --------
+    sklearn.cluster.AgglomerativeClustering : Several linkages and metrics, with all distances in
+        memory.
+    rayred.linkage.complete_linkage : The same clustering as a tree that can be cut at any number
+        of clusters.
+
+    Notes
+    -----
+    The distances of all pairs are never in memory at once; if `n_clusters` is given, only those up
+    to about the height of the cut are measured exactly. Equal distances are ordered by the samples'
+    numbers, so that the result depends neither on the device nor on the number of threads.
+
+    The tree is that of Defays, An efficient algorithm for a complete link method (1977); it is
+    built by merging all reciprocal nearest clusters at once, as in Sumengen et al., Scaling
+    hierarchical agglomerative clustering to billion-sized datasets (arXiv 2105.11653).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rayred.linkage import CompleteLinkage
+    >>> X = np.array([[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0.1, 1], [0.2, 1]])
+    >>> clustering = CompleteLinkage(n_clusters=2).fit(X)
+    >>> clustering
+    CompleteLinkage()
+    >>> clustering.labels_
+    array([0, 0, 0, 1, 1, 1])
+    >>> CompleteLinkage(n_clusters=None, distance_threshold=0.01).fit_predict(X)
+    array([0, 1, 1, 2, 3, 3])
     """
 
     def __init__(
@@ -42,7 +78,26 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.distance_threshold = distance_threshold
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
-        """Cluster the rows of X, of shape (n_samples, n_features)."""
+        """Cluster the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Real numbers, at least two samples; no sample may be all zero.
+        y : Ignored
+            Not used; here because scikit-learn's estimators have it.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            `X` cannot be used, `n_clusters` is not 1 to `n_samples`, or not exactly one of
+            `n_clusters` and `distance_threshold` is given.
+        """
         rows = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if (self.n_clusters is None) == (self.distance_threshold is None):
             raise ValueError("give exactly one of n_clusters and distance_threshold")

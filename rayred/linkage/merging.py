@@ -1,12 +1,13 @@
-"""Merge rounds: all reciprocal nearest clusters of a graph joined at once, until none is left.
+"""Merge rounds: all reciprocal nearest clusters of a graph merged at once, until none is left.
 
 Legend: R rows, E edges, G groups.
 
-An edge joins two clusters of which *every* pair of members is in the graph; its weight is the rank
-of their largest member pair. Ranks are all different, so every cluster has one nearest neighbour,
-and since complete linkage is reducible (a merged cluster is no closer to a third than the nearer of
-its parts was), joining all reciprocal nearest neighbours at once makes the tree that joining the
-closest pair again and again makes.
+A cluster is identified by its lowest row. An edge joins two clusters if *every* pair of their
+members is in the graph; its weight is the rank of the largest of those pairs by (d, i, j). Ranks
+are all different, so every cluster has exactly one nearest neighbour. Complete linkage is
+reducible: a merged cluster is no closer to a third one than the closer of its two parts was. So
+merging all reciprocal nearest neighbours at once gives the same tree as merging the closest pair
+again and again.
 
 Source: Sumengen et al., Scaling hierarchical agglomerative clustering to billion-sized datasets
 (arXiv 2105.11653).
@@ -20,20 +21,20 @@ import torch
 from torch import Tensor
 
 FIRST_WINDOW = 2**14
-"""Edges that are looked at first."""
+"""Number of edges in the first window."""
 UNSEEN = torch.iinfo(torch.int64).max
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs of clusters, each cluster named by its lowest row."""
+    """Pairs of clusters, each cluster identified by its lowest row."""
 
     low: Tensor
-    """(E,) int64, the cluster with the lower name."""
+    """(E,) int64, the cluster with the lower identifier."""
     high: Tensor
-    """(E,) int64, the other."""
+    """(E,) int64, the cluster with the higher identifier."""
     rank: Tensor
-    """(E,) int64, all different; the rank of the largest member pair."""
+    """(E,) int64, all different: the rank of the largest pair of members."""
 
     def __getitem__(self, chosen: Tensor | slice) -> Edges:
         return Edges(self.low[chosen], self.high[chosen], self.rank[chosen])
@@ -43,32 +44,32 @@ class Edges:
 
 
 def merge_rounds(edges: Edges, group_R: Tensor, needed_G: Tensor) -> Edges:
-    """Merge until every group has the merges needed, or its part of the graph is used up.
+    """Merge until every group has the merges it needs, or has no edges left.
 
-    Edges come in by ascending rank, in windows that double: the merges up to a rank follow from the
-    edges up to that rank alone, so that edges beyond the last merge needed are hardly looked at.
+    Edges are taken by ascending rank in windows that double in size: the merges up to a rank follow
+    from the edges up to that rank alone, so few edges beyond the last merge needed are read.
 
     Parameters
     ----------
     edges
-        All pairs of clusters whose every member pair is in the graph, by ascending rank.
+        All pairs of clusters of which every pair of members is in the graph, by ascending rank.
     group_R
-        (R,) int64, the group of every row; groups are clustered side by side.
+        (R,) int64, the group of every row; no edge joins two groups.
     needed_G
-        (G,) int64, how many merges of each group are wanted.
+        (G,) int64, the number of merges wanted in each group.
 
     Returns
     -------
     merges
-        Clusters merged, by ascending rank: of each group at least the number wanted, or all that
-        its part of the graph determines.
+        The merges by ascending rank: of each group at least the number wanted, or all that its
+        edges determine.
     """
     scratch = _Scratch.of(edges.rank, len(group_R))
     merged = [edges[:0]]
     left = needed_G.clone()
     size = FIRST_WINDOW
     while len(edges):
-        joined = _use_up(edges[:size], scratch)
+        joined = _merge_window(edges[:size], scratch)
         merged.append(joined)
         left -= torch.bincount(group_R[joined.low], minlength=len(left))
         edges = edges[(left[group_R[edges.low]] > 0).nonzero().squeeze(1)]
@@ -78,8 +79,11 @@ def merge_rounds(edges: Edges, group_R: Tensor, needed_G: Tensor) -> Edges:
     return _concatenate(merged)
 
 
-def _use_up(edges: Edges, scratch: _Scratch) -> Edges:
-    """Join reciprocal nearest neighbours until no edge is left; merges by ascending rank."""
+def _merge_window(edges: Edges, scratch: _Scratch) -> Edges:
+    """Merge reciprocal nearest neighbours until no edge is left; return merges by ascending rank.
+
+    The edges have to be all those up to some rank.
+    """
     merged = [edges[:0]]
     nearest = scratch.nearest
     while len(edges):
@@ -97,42 +101,43 @@ def _use_up(edges: Edges, scratch: _Scratch) -> Edges:
 
 @dataclass(frozen=True)
 class _Scratch:
-    """One entry a row, left by every function as it was found."""
+    """Work arrays with one entry a row, allocated once; every function restores their values."""
 
     nearest: Tensor
     """(R,) `UNSEEN` everywhere."""
-    name: Tensor
-    """(R,) every row its own."""
+    cluster: Tensor
+    """(R,) 0 to R − 1: every row its own cluster."""
     parts: Tensor
-    """(R,) one everywhere."""
+    """(R,) 1 everywhere: the number of clusters that each cluster is made of."""
 
     @classmethod
     def of(cls, like: Tensor, rows: int) -> _Scratch:
-        name = torch.arange(rows, device=like.device)
-        return cls(torch.full_like(name, UNSEEN), name, torch.ones_like(name))
+        """Return work arrays of `rows` entries on the device of `like`."""
+        cluster = torch.arange(rows, device=like.device)
+        return cls(torch.full_like(cluster, UNSEEN), cluster, torch.ones_like(cluster))
 
 
 def _contract(edges: Edges, joined: Edges, scratch: _Scratch) -> Edges:
-    """Return the edges between the clusters that are there after `joined` were merged.
+    """Return the edges between the clusters that exist after the merges `joined`.
 
-    A pair of new clusters has an edge if every pair of their parts had one; its rank is the largest
-    of theirs.
+    Two clusters have an edge if every pair of their parts had one; its rank is the largest of the
+    ranks of those.
     """
     if not len(joined) or not len(edges):
         return edges
-    name, parts = scratch.name, scratch.parts
-    final = follow_names(joined, name)
+    cluster, parts = scratch.cluster, scratch.parts
+    final = clusters_after(joined, cluster)
     rows = torch.cat([joined.low, joined.high]).unique()  # type: ignore[no-untyped-call]
-    name[rows] = final[rows]
-    parts[name[rows]] = torch.bincount(name[rows], minlength=len(name))[name[rows]]
-    a, b = name[edges.low], name[edges.high]
+    cluster[rows] = final[rows]
+    parts[cluster[rows]] = torch.bincount(cluster[rows], minlength=len(cluster))[cluster[rows]]
+    a, b = cluster[edges.low], cluster[edges.high]
     touched = (parts[a] > 1) | (parts[b] > 1)
     rest = edges[(~touched).nonzero().squeeze(1)]
     kept = (touched & (a != b)).nonzero().squeeze(1)
     a, b, rank = a[kept], b[kept], edges.rank[kept]
     low, high = torch.minimum(a, b), torch.maximum(a, b)
-    by_key = torch.argsort(low * len(name) + high)
-    low, high, rank = low[by_key], high[by_key], rank[by_key]
+    by_pair = torch.argsort(low * len(cluster) + high)
+    low, high, rank = low[by_pair], high[by_pair], rank[by_pair]
     opens = torch.ones_like(rank, dtype=torch.bool)
     opens[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     run = torch.cumsum(opens, 0) - 1
@@ -140,28 +145,29 @@ def _contract(edges: Edges, joined: Edges, scratch: _Scratch) -> Edges:
     low, high = low[first], high[first]
     count = torch.bincount(run, minlength=len(low))
     rank = rank.new_zeros(len(low)).scatter_reduce_(0, run, rank, "amax")
-    whole = (count == parts[low] * parts[high]).nonzero().squeeze(1)
-    name[rows] = rows
+    complete = (count == parts[low] * parts[high]).nonzero().squeeze(1)
+    cluster[rows] = rows
     parts[rows] = 1
-    return _concatenate([rest, Edges(low[whole], high[whole], rank[whole])])
+    return _concatenate([rest, Edges(low[complete], high[complete], rank[complete])])
 
 
-def follow_names(joined: Edges, rows: Tensor) -> Tensor:
-    """Return the cluster that every row belongs to after merges, named by its lowest row.
+def clusters_after(joined: Edges, rows: Tensor) -> Tensor:
+    """Return the cluster of every row after merges, (R,) int64, identified by its lowest row.
 
     Parameters
     ----------
     joined
-        Merges, each of the cluster `high` into the cluster `low` of the moment.
+        The merges: cluster `high` becomes part of cluster `low`, each identified as it was at that
+        moment.
     rows
-        (R,) 0 to R − 1.
+        (R,) 0 to R − 1: before the merges every row is a cluster.
     """
-    name = rows.clone()
-    name[joined.high] = joined.low
-    # A chain of merges is followed to its end: each pass halves the way that is left.
-    while not torch.equal(name, further := name[name]):
-        name = further
-    return name
+    cluster = rows.clone()
+    cluster[joined.high] = joined.low
+    # Each pass doubles the number of merges followed from a row, until all are followed.
+    while not torch.equal(cluster, further := cluster[cluster]):
+        cluster = further
+    return cluster
 
 
 def _concatenate(parts: list[Edges]) -> Edges:

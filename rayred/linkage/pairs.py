@@ -1,13 +1,13 @@
-"""Pairs of rows that are close: found by blocked float32 products, measured in float64.
+"""Pairs of rows or clusters that are close: found by float32 products, measured in float64.
 
-Legend: N rows, D dimensions, E pairs.
+Legend: N rows, D dimensions, K clusters, E pairs.
 
-The cosine distance of unit rows a and b is d = ‖a − b‖² / 2. Candidates come from products of
-*centred* rows in float32: with y = row − mean and q = ‖y‖² / 2, −d = y·y' − q − q'. Its rounding
-error grows with the spread of the rows, not with their length, so that few candidates too many
-are found even where a class has collapsed to distances of 1e-5. Every candidate is then measured
-in float64, on its own and in a fixed order of additions, so that a distance has the same bits
-whatever the block size, the number of threads or the device.
+The cosine distance of unit rows a and b is d = ‖a − b‖² / 2. Candidates come from float32 products
+of *centred* rows: with y = row − mean and q = ‖y‖² / 2, −d = y·y' − q − q'. Its rounding error
+grows with the spread of the rows, not with their length, so there are few false candidates even
+where all rows lie within distances of 1e-5. Every candidate is then measured
+in float64, by itself and in a fixed order of additions. So a distance has the same bits whatever
+the block size, the number of threads or the device.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ from torch import Tensor
 from rayred.linkage.rows import sum_by_halves
 
 FLOAT32_ROUNDING = 2.0**-24
+"""Largest relative error of one rounding to float32."""
 GATHERED_BYTES = 2**21
-"""Size of the rows that are gathered at a time to measure pairs: they stay in the cache."""
+"""Bytes of the rows that are gathered at a time to measure pairs: they stay in the cache."""
 
 
 def cluster_factors(
     unit_ND: Tensor, cluster_N: Tensor, names_K: Tensor
 ) -> tuple[Tensor, Tensor, float]:
-    """Return two float32 factors whose product is minus the distances, and its largest error.
+    """Return two float32 factors whose product is minus the mean distances of clusters.
 
-    The distance of two clusters is here the mean over all pairs of their rows. Since an entry of
-    the product is linear in either row, the factor of a cluster is the mean of those of its rows.
+    The distance of two clusters is here the mean over all pairs of a row of one and a row of the
+    other; it is at most their complete-linkage distance. An entry of the product is linear in
+    either row, so the factor of a cluster is the mean of the factors of its rows.
 
     Parameters
     ----------
     unit_ND
         (N, D) float64 rows of length 1.
     cluster_N
-        (N,) the cluster of every row.
+        (N,) int64, the cluster of every row, identified by its lowest row.
     names_K
-        (K,) the clusters, ascending.
+        (K,) int64 ascending, the clusters.
 
     Returns
     -------
     left, right
         (K, D + 2) float32: ``left @ right.T`` is −d for every pair of clusters.
     slack
-        Bound of the rounding error of an entry of the product.
+        A bound of the rounding error of an entry of the product.
     """
     y_ND = unit_ND - unit_ND.mean(0)
     q_N = y_ND.square().sum(1) / 2
@@ -62,6 +64,7 @@ def cluster_factors(
 
 
 def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor:
+    """Return the mean of (N, …) values over the rows of each cluster, (K, …)."""
     if len(names_K) == len(cluster_N):
         return values
     total = torch.zeros_like(values).index_add_(0, cluster_N, values)[names_K]
@@ -70,7 +73,13 @@ def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor
 
 
 def even_strips(n: int, count: int) -> list[tuple[int, int]]:
-    """Cut the rows of an upper triangle into strips of about the same area: first row and end."""
+    """Cut the rows of an n × n upper triangle into about `count` strips of about equal area.
+
+    Returns
+    -------
+    strips
+        The first row of each strip and the row after its last.
+    """
     cuts = n - n * torch.linspace(1, 0, count + 1, dtype=torch.float64).sqrt()
     edges = sorted(set(cuts.round().long().tolist()))
     return list(pairwise(edges))
@@ -88,35 +97,34 @@ def near_pairs(
     Parameters
     ----------
     left, right
-        (N, D + 2) factors of `cluster_factors`.
+        (K, D + 2) factors of `cluster_factors`.
     limit
-        Largest distance, slack included.
+        Largest distance wanted plus the slack of the factors.
     block
         Rows and columns of the product that are in memory at a time.
     strip
-        First row i and the row after the last; by default all.
+        The first i and the one after the last; by default all.
+
+    Yields
+    ------
+    i, j
+        (E,) int64 positions in `left` and `right`: the pairs of one block, if it has any.
     """
     n = len(left)
     first, end = strip or (0, n)
     rows, columns = min(block[0], n), min(block[1], n)
-    # One buffer for all blocks: fresh memory would cost as much as the product.
+    # One buffer for all blocks: allocating each would take as long as the product.
     buffer = left.new_empty(rows * columns)
     near = torch.empty(rows * columns, dtype=torch.bool, device=left.device)
     for first_row in range(first, end, rows):
         for first_column in range(first_row, n, columns):
             right_block = right[first_column : first_column + columns]
-            # Rows past the last column have no pair in this block.
+            # Rows past the last column have no pair i < j in this block.
             left_block = left[first_row : min(first_row + rows, end, first_column + columns)]
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
-            mask = near[:entries].view(shape)
-            if product.is_cuda:
-                torch.ge(product, -limit, out=mask)
-            else:
-                # In two steps that torch has vector code for, which it has not for both at once.
-                mask.copy_(product.ge_(-limit))
-            i, j = _true_entries(mask)
+            i, j = _entries_from(product, -limit, near[:entries].view(shape))
             i, j = i + first_row, j + first_column
             if first_column < first_row + rows:
                 upper = i < j
@@ -125,10 +133,20 @@ def near_pairs(
                 yield i, j
 
 
-def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of a mask that is false nearly everywhere.
+def _entries_from(product: Tensor, least: float, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the entries of at least `least`; overwrites both tensors."""
+    if product.is_cuda:
+        torch.ge(product, least, out=mask)
+    else:
+        # In two steps: torch has vector code for each of them, but not for both in one.
+        mask.copy_(product.ge_(least))
+    return _true_entries(mask)
 
-    Same as ``mask.nonzero(as_tuple=True)``, but looks at eight entries at a time first.
+
+def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the true entries of a mask that is false nearly everywhere.
+
+    The same as ``mask.nonzero(as_tuple=True)``, but reads eight entries at a time first.
     """
     width = mask.shape[1]
     if width % 8:
@@ -141,9 +159,9 @@ def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:
-    """Return ‖row i − row j‖² / 2 of every pair, (E,) float64.
+    """Return the cosine distance ‖row i − row j‖² / 2 of every pair of rows, (E,) float64.
 
-    The squares are added by halves, see `rayred.linkage.rows.sum_by_halves`.
+    The squares are added in the order of `rayred.linkage.rows.sum_by_halves`.
     """
     at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
     distances = unit_ND.new_empty(len(i_E))

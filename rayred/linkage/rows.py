@@ -1,4 +1,4 @@
-"""What every back end asks of its input: finite rows of length one.
+"""Checks of the input, and its rows scaled to length 1 with the same bits on any device.
 
 Legend: N rows, D dimensions.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
-    """Return `x` as an array, (N, D).
+    """Return `x` as an (N, D) array of its own dtype.
 
     Raises
     ------
@@ -35,38 +35,40 @@ def unit_rows(x: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
     Raises
     ------
     ValueError
-        As of `as_matrix`; or a number is not finite, or a row is zero.
+        `x` is not a non-empty matrix of real numbers, or one of its rows has a number that is NaN
+        or infinite, or is all zero.
     """
     array = as_matrix(x)
     if array.dtype not in (np.float16, np.float32, np.float64):
         array = array.astype(np.float64)
-    # Sent as it is: half precision is a quarter. A copy: torch takes no read-only arrays.
+    # Sent to the device before it is widened: half precision is a quarter of the bytes. Copied,
+    # because torch takes no read-only arrays.
     rows = torch.from_numpy(np.array(array, order="C")).to(device).double()
     # Scaled by the largest entry first, so that no square under- or overflows.
     largest = rows.abs().amax(1, keepdim=True)
-    # An infinity or NaN is the largest of its row, and amax hands a NaN on.
-    for bad, what in (
+    # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
+    for bad, problem in (
         (~largest.isfinite(), "has a value that is NaN or infinite"),
         (largest == 0, "is all zero: its cosine distance is undefined"),
     ):
         if bad.any():
-            raise ValueError(f"row {int(bad.squeeze(1).int().argmax())} {what}")
+            raise ValueError(f"row {int(bad.squeeze(1).int().argmax())} {problem}")
     rows /= largest
     rows /= sum_by_halves(rows.square()).sqrt_().unsqueeze(1)
     return rows
 
 
 def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
-    """Return what `unit_rows` does, as an array."""
+    """Return `unit_rows` of `x` as a NumPy array, (N, D) float64; raises the same errors."""
     unit: NDArray[np.float64] = unit_rows(x).numpy()
     return unit
 
 
 def sum_by_halves(values_ND: Tensor) -> Tensor:
-    """Return the sum of every row, (N,); spoils the values.
+    """Return the sum of every row, (N,), with the same bits on any device; overwrites the values.
 
-    The second half is added to the first, and so on: an order that depends on D alone, and
-    additions that no compiler contracts. So the sum has the same bits on any device.
+    The second half of the columns is added to the first, then the second quarter, and so on. That
+    order depends on D alone, and no compiler can fuse these additions with other operations.
     """
     width = values_ND.shape[1]
     while width > 1:
@@ -77,6 +79,12 @@ def sum_by_halves(values_ND: Tensor) -> Tensor:
 
 
 def check_n_clusters(n_clusters: int, n_rows: int) -> None:
-    """Raise `ValueError` unless `n_rows` rows can be put into `n_clusters` clusters."""
+    """Check that `n_rows` rows can be put into `n_clusters` clusters.
+
+    Raises
+    ------
+    ValueError
+        `n_clusters` is not 1 to `n_rows`.
+    """
     if not 1 <= n_clusters <= n_rows:
         raise ValueError(f"n_clusters is {n_clusters}; expected 1 to {n_rows}, the number of rows")

@@ -1,4 +1,9 @@
-"""Trees by SciPy: the reference; needs all n² / 2 distances in memory."""
+"""Trees of any linkage method by SciPy, with all N² / 2 distances in memory.
+
+It is the reference that the other back ends are tested against.
+
+Legend: N rows, D dimensions.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,25 @@ from rayred.linkage.tree import Tree
 
 
 def scipy_tree(x: ArrayLike, n_clusters: int, method: str) -> Tree:
-    """Return the tree down to `n_clusters` clusters.
+    """Return the tree of all rows under cosine distance.
 
-    The cosine distance of unit rows a and b is computed as ‖a − b‖² / 2 in float64: exactly 0 for
-    equal rows, and with no digits lost where classes have collapsed and 1 − a·b is tiny.
+    The distance of unit rows a and b is computed as ‖a − b‖² / 2 in float64. It is exactly 0 for
+    equal rows, and keeps its digits where rows are so close that 1 − a·b would cancel.
+
+    Parameters
+    ----------
+    x
+        (N, D) real numbers.
+    n_clusters
+        The smallest number of clusters that the tree will be cut into, 1 to N.
+    method
+        ``complete``, ``average`` or ``single``.
+
+    Raises
+    ------
+    ValueError
+        `x` is not a matrix of finite real numbers, has a row of zeros, or `n_clusters` is not 1
+        to N.
     """
     unit = as_unit_rows(x)
     n_rows = len(unit)

@@ -1,7 +1,10 @@
-"""The bottom of a hierarchical clustering tree, and its cuts.
+"""A hierarchical clustering tree (dendrogram) up to some height, and its cuts into clusters.
+
+Needs NumPy and SciPy only.
 
 Legend: N rows, M merges, K clusters.
 
+>>> import numpy as np
 >>> tree = Tree(3, np.array([[0, 2]]), np.array([0.1], np.float32))
 >>> tree.labels(2), tree.labels(3)
 (array([0, 1, 0]), array([0, 1, 2]))
@@ -19,37 +22,38 @@ from scipy.sparse.csgraph import connected_components
 
 @dataclass(frozen=True)
 class Tree:
-    """The first merges of an agglomerative clustering, in order of height."""
+    """The lowest M merges of an agglomerative clustering, by ascending height."""
 
     n_rows: int
     """N, the number of rows clustered."""
     children: NDArray[np.int64]
-    """(M, 2) the two clusters of each merge: rows are 0 to N − 1, merge i makes cluster N + i."""
+    """(M, 2) the two nodes of each merge: nodes 0 to N − 1 are rows, merge i makes node N + i."""
     heights: NDArray[np.float32]
-    """(M,) ascending distances at which they were merged."""
+    """(M,) ascending merge heights: the linkage distance of the two clusters merged."""
 
     @property
     def n_clusters(self) -> int:
-        """The fewest clusters that the tree can be cut into, N − M."""
+        """The smallest number of clusters that the tree can be cut into, N − M."""
         return self.n_rows - len(self.children)
 
     def labels(self, n_clusters: int) -> NDArray[np.int64]:
-        """Cut the tree into clusters, in O(N).
+        """Cut the tree into clusters, in time O(N).
 
         Parameters
         ----------
         n_clusters
-            K, from the tree's own `n_clusters` to the number of rows.
+            K, from the tree's own `n_clusters` to N.
 
         Returns
         -------
         labels
-            (N,) int64, 0 to K − 1, numbered in order of each cluster's lowest row.
+            (N,) int64: the cluster of each row, 0 to K − 1, numbered in the order of the clusters'
+            lowest rows.
 
         Raises
         ------
         ValueError
-            K is out of reach.
+            `n_clusters` is not within that range.
         """
         if not self.n_clusters <= n_clusters <= self.n_rows:
             raise ValueError(
@@ -68,7 +72,7 @@ class Tree:
 
 
 def number_by_first_row(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Renumber (N,) labels 0 to K − 1 in order of each one's first occurrence."""
+    """Return (N,) labels renumbered 0 to K − 1 in the order in which they first occur."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

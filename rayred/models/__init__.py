@@ -1,6 +1,11 @@
-"""Networks: each has `embed(x)`, the last average pooling, beside `forward(x)`, the logits.
+"""Networks for image classification, by name: each returns logits and pooled embeddings.
+
+A network has `embed(x)`, the output of its last pooling, beside `forward(x)`, the logits.
+
+Legend: B images, C channels, H × W pixels, D embedding dimensions.
 
 >>> import torch
+>>> from rayred.models import ModelSpec, build_model
 >>> spec = ModelSpec("resnet8", image_shape=(8, 8, 1), classes=10, mean=(0.5,), deviation=(0.25,))
 >>> model = build_model(spec)
 >>> x_BCHW = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
@@ -11,26 +16,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rayred.data.dataset import Dataset
 from rayred.errors import ConfigError
 from rayred.models.cifar_resnet import CifarResNet
 from rayred.models.fast_net import SMALLEST_IMAGE, FastNet, patch_whitening
 from rayred.models.fast_net import WIDTHS as FAST_WIDTHS
 
+if TYPE_CHECKING:
+    from rayred.data.dataset import Dataset
+
 WHITENING_IMAGES = 5_000
-"""Training images whose patches a whitening layer is made from, at most."""
+"""Largest number of training images from whose patches a whitening layer is computed."""
 CIFAR_DEPTHS = {f"resnet{depth}": depth for depth in (8, 20, 32, 44, 56, 110)}
+"""Number of layers of each network of the CIFAR ResNet family."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to build a network, apart from its weights."""
+    """Everything that is needed to build a network, except its weights."""
 
     name: str
     """One of `rayred.config.MODELS`."""
@@ -43,11 +51,24 @@ class ModelSpec:
     deviation: tuple[float, ...]
     """Standard deviation of the training pixels per channel, in [0, 1]."""
     whitening: tuple[tuple[float, ...], ...] = ()
-    """Filters of a first layer that whitens; none for networks without one."""
+    """(4 C, 4 C) filters of a whitening first layer; empty for networks without one."""
 
     @classmethod
     def for_dataset(cls, name: str, dataset: Dataset) -> ModelSpec:
-        """Return the spec of network `name` for the images and classes of a data set."""
+        """Return the spec of a network for the images and classes of a data set.
+
+        Parameters
+        ----------
+        name
+            One of `rayred.config.MODELS`.
+        dataset
+            Its training images give the normalisation and, if needed, the whitening filters.
+
+        Raises
+        ------
+        ConfigError
+            The images are too small for the network.
+        """
         mean, deviation = dataset.channel_statistics()
         shape = dataset.train.image_shape
         spec = cls(name, shape, len(dataset.classes), mean, deviation)
@@ -70,10 +91,18 @@ class _Network(Protocol):
 
 
 class Classifier(nn.Module):
-    """A network with its normalisation: takes pixels of 0 to 255, (B, C, H, W)."""
+    """A network with its normalisation: takes raw pixels, (B, C, H, W) of 0 to 255.
+
+    Parameters
+    ----------
+    spec
+        The network, the shape of its images and the statistics of their pixels.
+    """
 
     mean: Tensor
+    """(1, C, 1, 1) mean of the training pixels, 0 to 255."""
     deviation: Tensor
+    """(1, C, 1, 1) standard deviation of the training pixels, 0 to 255."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -83,7 +112,7 @@ class Classifier(nn.Module):
         elif spec.name in FAST_WIDTHS:
             network = FastNet(spec.name, torch.tensor(spec.whitening), spec.classes)
         else:
-            # Imported here: torchvision brings torch's compiler along, 145 MB in every trial.
+            # Imported here: torchvision loads torch's compiler, 145 MB in every trial.
             from rayred.models.torchvision_resnet import TorchvisionResNet
 
             network = TorchvisionResNet(spec.name, channels, spec.classes, max(height, width))
@@ -93,7 +122,7 @@ class Classifier(nn.Module):
         self.register_buffer("deviation", deviation, persistent=False)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Return what the network sees of raw pixels, (B, C, H, W)."""
+        """Return raw pixels minus `mean` over `deviation`: the network's input, (B, C, H, W)."""
         normalised = _normalised(x, self.mean, self.deviation)
         return normalised.contiguous(memory_format=torch.channels_last)
 
@@ -108,6 +137,7 @@ class Classifier(nn.Module):
 
 
 def _channel_tensors(spec: ModelSpec) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel, (1, C, 1, 1), for pixels of 0 to 255."""
     shape = (1, spec.image_shape[2], 1, 1)
     return 255 * torch.tensor(spec.mean).view(shape), 255 * torch.tensor(spec.deviation).view(shape)
 
@@ -117,5 +147,5 @@ def _normalised(x_BCHW: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
 
 
 def build_model(spec: ModelSpec) -> Classifier:
-    """Build a network with fresh weights from torch's global random state."""
+    """Return a network with new weights, drawn from torch's global random state."""
     return Classifier(spec).to(memory_format=torch.channels_last)

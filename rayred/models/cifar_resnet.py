@@ -1,7 +1,15 @@
-"""The CIFAR ResNet family, pre-activation: depth 6n + 2 with 16, 32 and 64 channels.
+"""The CIFAR ResNet family with pre-activation: 6n + 2 layers of 16, 32 and 64 channels.
 
 Source: He et al., Identity Mappings in Deep Residual Networks (arXiv 1603.05027), with a
 1 × 1 projection of the pre-activated input wherever the shape changes.
+
+Legend: B images, C channels, H × W pixels.
+
+>>> import torch
+>>> network = CifarResNet(depth=8, channels=1, classes=10)
+>>> x_BCHW = torch.zeros(2, 1, 8, 8)
+>>> network(x_BCHW).shape, network.embed(x_BCHW).shape
+(torch.Size([2, 10]), torch.Size([2, 64]))
 """
 
 from __future__ import annotations
@@ -10,10 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64)
+"""Channels of the three stages."""
 
 
 class PreActivationBlock(nn.Module):
-    """Two 3 × 3 convolutions, each after batch norm and ReLU, around an identity shortcut."""
+    """Two 3 × 3 convolutions, each after batch norm and ReLU, beside an identity shortcut.
+
+    Parameters
+    ----------
+    channels_in, channels_out
+        Channels of the input and of the output.
+    stride
+        Stride of the first convolution, in pixels.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -42,18 +59,23 @@ class CifarResNet(nn.Module):
     Parameters
     ----------
     depth
-        Number of weighted layers, 6n + 2.
+        Number of layers with weights, 6n + 2.
     channels
-        Colour channels of the images.
+        Number of colour channels of the images.
     classes
         Number of classes.
+
+    Raises
+    ------
+    ValueError
+        `depth` is not 6n + 2 with n ≥ 1.
     """
 
     def __init__(self, depth: int, channels: int, classes: int) -> None:
         super().__init__()
         blocks_a_stage, rest = divmod(depth - 2, 6)
         if rest or blocks_a_stage < 1:
-            raise ValueError(f"depth {depth} is not 6n + 2")
+            raise ValueError(f"depth is {depth}; expected 6n + 2, such as 8 or 20")
         self.stem = nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False)
         blocks = []
         width_in = WIDTHS[0]

@@ -1,9 +1,16 @@
 """A small wide network that learns small images in a few epochs.
 
-A frozen first layer whitens 2 × 2 patches, three groups of two convolutions follow. Ideas: Jordan,
-94% on CIFAR-10 in 3.29 Seconds on a Single GPU (arXiv 2404.00498), and the sources named there.
+A first layer that is not trained whitens 2 × 2 patches; three groups of two convolutions follow.
+
+Source: Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU (arXiv 2404.00498), and the papers
+cited there.
 
 Legend: B images, C channels, H × W pixels, D embedding dimensions.
+
+>>> x_BCHW = torch.randn(8, 1, 12, 12)
+>>> network = FastNet("fastnet-small", patch_whitening(x_BCHW), classes=10)
+>>> network(x_BCHW).shape, network.embed(x_BCHW).shape
+(torch.Size([8, 10]), torch.Size([8, 96]))
 """
 
 from __future__ import annotations
@@ -13,16 +20,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = {"fastnet": (64, 256, 256), "fastnet-small": (32, 96, 96)}
+"""Channels of the three groups of each network."""
 PATCH = 2
-"""Side of the patches that the first layer whitens, in pixels."""
+"""Height and width of the patches that the first layer whitens, in pixels."""
 SMALLEST_IMAGE = 9
-"""Side below which nothing is left of an image after three poolings, in pixels."""
+"""Smallest height and width of an image of which three poolings leave a pixel, in pixels."""
 
 
 class FilterConv(nn.Conv2d):
-    """A 3 × 3 convolution whose filters are the rows of one matrix, as Muon wants them.
+    """A 3 × 3 convolution whose weight is a matrix with one row a filter, as Muon needs it.
 
-    It begins as the identity on as many channels as it can.
+    It is initialised as the identity on as many channels as possible.
+
+    Parameters
+    ----------
+    channels_in, channels_out
+        Channels of the input and of the output.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -36,7 +49,13 @@ class FilterConv(nn.Conv2d):
 
 
 class ShiftNorm(nn.BatchNorm2d):
-    """Batch norm with a trained shift and no trained scale."""
+    """Batch norm whose shift is trained and whose scale stays 1.
+
+    Parameters
+    ----------
+    channels
+        Channels of the input.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, momentum=0.4)
@@ -44,12 +63,12 @@ class ShiftNorm(nn.BatchNorm2d):
 
 
 class FastNet(nn.Module):
-    """The network.
+    """A whitening layer, three groups of two convolutions, and a linear layer of scaled logits.
 
     Parameters
     ----------
     name
-        One of `WIDTHS`.
+        ``fastnet`` or ``fastnet-small``, see `WIDTHS`.
     whitening
         (4 C, 4 C) filters of the first layer, see `patch_whitening`.
     classes
@@ -77,7 +96,7 @@ class FastNet(nn.Module):
         self.logit_scale = 3 / width_in
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the output of the last pooling (the largest value of each channel), (B, D)."""
+        """Return the output of the last pooling, the largest value of each channel, (B, D)."""
         features: Tensor = self.groups(F.gelu(self.whiten(x)))
         return features.amax(dim=(2, 3))
 
@@ -88,24 +107,24 @@ class FastNet(nn.Module):
 
 
 def patch_whitening(x_BCHW: Tensor, floor: float = 5e-4) -> Tensor:
-    """Return filters whose answers to the 2 × 2 patches of images have no correlation.
+    """Return filters whose outputs on the 2 × 2 patches of images are uncorrelated.
 
     Parameters
     ----------
     x_BCHW
         Normalised images.
     floor
-        Added to the variances, so that rare directions are not blown up.
+        Added to the variances, so that directions of little variance are not amplified.
 
     Returns
     -------
     filters
-        (4 C, 4 C): eigenvectors of the patches' covariance over the root of its eigenvalues, the
-        largest first.
+        (4 C, 4 C) float32: one row for each eigenvector of the patches' covariance, divided by the
+        square root of its eigenvalue; largest eigenvalue first.
     """
     patches = F.unfold(x_BCHW.double(), PATCH).transpose(1, 2).flatten(0, 1)
     values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-    # The sign of an eigenvector is free: its largest entry is made positive.
+    # The sign of an eigenvector is arbitrary; the largest entry is made positive.
     top = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     filters: Tensor = (vectors * top.sign()) / (values + floor).sqrt()
     return filters.T.flip(0).float()

@@ -1,4 +1,13 @@
-"""torchvision's ResNets by name, with the CIFAR stem where images are small."""
+"""The ResNets of torchvision by name, with a stem for small images where needed.
+
+Legend: B images, C channels, H × W pixels, D embedding dimensions.
+
+>>> import torch
+>>> network = TorchvisionResNet("resnet18", channels=1, classes=10, image_side=8)
+>>> x_BCHW = torch.zeros(2, 1, 8, 8)
+>>> network(x_BCHW).shape, network.embed(x_BCHW).shape
+(torch.Size([2, 10]), torch.Size([2, 512]))
+"""
 
 from __future__ import annotations
 
@@ -6,11 +15,14 @@ import torchvision.models
 from torch import Tensor, nn
 
 SMALL_IMAGE = 64
-"""Images up to this side, in pixels, get a 3 × 3 stem of stride 1 without max pooling."""
+"""Largest side, in pixels, of images that get the stem of the CIFAR ResNets.
+
+That is a 3 × 3 convolution of stride 1 without max pooling, in place of 7 × 7 with stride 2.
+"""
 
 
 class GlobalMean(nn.Module):
-    """Average pooling over all pixels, which torch can batch over networks."""
+    """Average pooling over all pixels, written so that `torch.vmap` can batch it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W) to (B, D, 1, 1)."""
@@ -18,18 +30,18 @@ class GlobalMean(nn.Module):
 
 
 class TorchvisionResNet(nn.Module):
-    """A ResNet, Wide ResNet or ResNeXt of torchvision, trained from scratch.
+    """A ResNet, Wide ResNet or ResNeXt of torchvision with random weights.
 
     Parameters
     ----------
     name
         Name in ``torchvision.models``, such as ``resnet101``.
     channels
-        Colour channels of the images.
+        Number of colour channels of the images.
     classes
         Number of classes.
     image_side
-        Longer side of the images, in pixels: decides the stem.
+        Longer side of the images, in pixels; it decides the stem, see `SMALL_IMAGE`.
     """
 
     def __init__(self, name: str, channels: int, classes: int, image_side: int) -> None:
@@ -48,7 +60,7 @@ class TorchvisionResNet(nn.Module):
         self.features = network
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the output of the last average pooling, (B, D); D is 512 or 2,048."""
+        """Return the output of the last average pooling, (B, D) with D = 512 or 2,048."""
         embedding: Tensor = self.features(x)
         return embedding
 

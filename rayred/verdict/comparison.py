@@ -1,6 +1,6 @@
-"""Two groups of test accuracies compared: equivalence, loss, and the trials that would decide.
+"""Tests that compare two groups of test accuracies: equivalence, loss, and the trials they take.
 
-All tests come from statsmodels. Values are in percent, differences in percentage points.
+All tests are those of statsmodels. Accuracies are in percent, differences in percentage points.
 
 >>> import numpy as np
 >>> full, subset = np.array([90.1, 89.9, 90.0, 90.2]), np.array([90.0, 90.1, 89.8, 90.1])
@@ -24,39 +24,46 @@ from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 LEVEL = 0.05
-"""Largest chance of a wrong claim."""
+"""Significance level: the largest chance of a wrong claim."""
 POWER = 0.8
-"""Chance with which the number of trials that is named decides."""
+"""Statistical power that the recommended number of trials has."""
 MOST_TRIALS = 10_000
-"""A number of trials above this is none."""
+"""Largest number of trials that is recommended."""
 CERTAIN = 20.0
-"""Effect in standard errors that no test misses, and SciPy's noncentral t has no value for."""
+"""Effect in standard errors above which a test's power is taken as 1.
+
+SciPy's noncentral t distribution, from which the power is computed, fails for very large effects.
+"""
 
 Interval = tuple[float, float]
+"""Lower and upper end of a confidence interval."""
 Accuracies = NDArray[np.float64]
+"""(n,) test accuracies of the trials of a group, in percent."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A group compared with another."""
+    """The comparison of one group of trials with another."""
 
     difference: float
-    """Difference of the means."""
+    """Mean of the first group minus mean of the second, in percentage points."""
     interval: Interval | None = None
-    """90 % interval of the difference (Welch's t); none below two trials each."""
+    """90 % interval of the difference (Welch's t); `None` below two trials each."""
     p_equivalent: float | None = None
-    """p-value of two one-sided tests: small if the difference lies within the margin."""
+    """p-value of two one-sided tests: small if the difference lies within the margin; `None` below
+    two trials each."""
     p_worse: float | None = None
-    """p-value of a one-sided test: small if the difference lies below zero."""
+    """p-value of a one-sided test: small if the difference lies below zero; `None` below two
+    trials each."""
 
 
 def compare(ours_n: Accuracies, theirs_n: Accuracies, margin: float) -> Comparison:
-    """Compare the means of two independent groups by Welch's t.
+    """Compare the means of two independent groups by Welch's t-test.
 
     Parameters
     ----------
     ours_n, theirs_n
-        Accuracies of the trials, in percent; their numbers may differ.
+        Accuracies of the trials, in percent, at least one each; their numbers may differ.
     margin
         Largest difference that does not matter, in percentage points.
 
@@ -81,22 +88,33 @@ class Advantage:
     """How much better one selector's subsets are than another's of the same fraction."""
 
     fraction: float
+    """Share of every class that both subsets keep."""
     difference: float
-    """Mean of the first minus mean of the second."""
+    """Mean accuracy of the first selector minus that of the second, in percentage points."""
     interval: Interval
-    """95 % interval of the difference."""
+    """95 % interval of the difference, in percentage points."""
     p_value: float
-    """Of a two-sided t-test, by Holm's correction over the fractions."""
+    """p-value of a two-sided t-test; in a verdict, with Holm's correction over the fractions."""
     paired: bool
-    """Whether trials of the same seed were compared with each other; else Welch's t."""
+    """True for a paired test of trials with the same seeds, False for Welch's t-test."""
 
 
 def advantage(
     fraction: float, ours: dict[int, float], theirs: dict[int, float]
 ) -> Advantage | None:
-    """Compare accuracies by seed: paired where both have the same seeds, else by Welch's t.
+    """Compare two selectors: by a paired t-test if both have the same seeds, else by Welch's.
 
-    Returns none below two trials each, or where there is no spread to judge by.
+    Parameters
+    ----------
+    fraction
+        Share of every class that both subsets keep.
+    ours, theirs
+        Accuracy in percent by the training seed of the trial.
+
+    Returns
+    -------
+    advantage
+        `None` below two trials each, or if the trials have no spread, so that no test is defined.
     """
     if min(len(ours), len(theirs)) < 2:
         return None
@@ -118,7 +136,7 @@ def advantage(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number.
+    """Return p-values corrected for their number by Holm's procedure, in the given order.
 
     Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
@@ -130,20 +148,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def power_of_equivalence(
     trials: int, deviation: float, margin: float, *, difference: float = 0.0, level: float = LEVEL
 ) -> float:
-    """Return the chance that two groups of `trials` each are found equivalent, at least.
+    """Return a lower bound of the chance that two groups are found equivalent.
 
     Parameters
     ----------
     trials
         Number of trials of each group.
     deviation
-        Standard deviation of the trials, in percentage points.
+        True standard deviation of the trials, in percentage points.
     margin, difference
-        Margin of the test and true difference, in percentage points.
+        Margin of equivalence and true difference, in percentage points.
     level
-        Largest chance of a false claim.
+        Significance level of each test.
     """
-    # Both one-sided tests have to reject; 1 − the sum of the chances that they do not is a bound.
+    # Both one-sided tests have to reject. The chance of that is at least 1 minus the sum of the
+    # chances that either does not.
     above, below = (
         _power((margin + side * difference) / deviation, trials, level) for side in (1, -1)
     )
@@ -153,19 +172,26 @@ def power_of_equivalence(
 def trials_to_decide(
     trials: int, difference: float, deviation: float, margin: float, level: float = LEVEL
 ) -> int | None:
-    """Return how many trials of each group would show equivalence or a loss, with 80 % power.
+    """Return how many trials of each group would show equivalence or a loss with 80 % power.
 
-    Were the true difference and deviation those found so far. None if `MOST_TRIALS` would not do,
-    as where the subset is better than the full set by the margin or more.
+    It assumes that the true difference and deviation are those found so far.
 
     Parameters
     ----------
     trials
-        Trials so far, which have not decided.
-    difference, deviation, margin
-        As found so far, in percentage points.
+        Number of trials of each group so far, which have not decided.
+    difference, deviation
+        Difference of the means and standard deviation of the trials so far, in percentage points.
+    margin
+        Margin of equivalence, in percentage points.
     level
-        Largest chance of a false claim.
+        Significance level of each test.
+
+    Returns
+    -------
+    number
+        All trials of each group, those so far included; `None` if `MOST_TRIALS` are too few, for
+        example where the subset is better than the full set by the margin or more.
     """
     if deviation == 0:
         return trials + 1 if abs(difference) < margin or difference < 0 else None
@@ -182,7 +208,10 @@ def trials_to_decide(
 
 
 def _power(effect: float, trials: int, level: float) -> float:
-    """Return the power of a one-sided t-test of two groups; no effect below zero is found."""
+    """Return the power of a one-sided t-test of two groups of `trials` each.
+
+    `effect` is the difference in standard deviations; if it is not above zero, the power is 0.
+    """
     if effect <= 0:
         return 0.0
     if effect * (trials / 2) ** 0.5 > CERTAIN:

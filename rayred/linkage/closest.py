@@ -1,6 +1,9 @@
-"""The row that stands for each cluster.
+"""The representative of each cluster: the row closest to the cluster's centre.
 
 Legend: N rows, D dimensions, K clusters.
+
+>>> representatives([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0]], [0, 0, 0, 1])
+array([1, 3])
 """
 
 from __future__ import annotations
@@ -14,32 +17,33 @@ from scipy.sparse import csr_array
 from rayred.linkage.rows import as_unit_rows
 
 TIE = 1e-6
-"""Cosine similarities this close count as equal, so that rounding noise decides nothing."""
+"""Cosine similarities that differ by no more count as equal, so that rounding never decides."""
 
 
 def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     """Return the row of each cluster that is closest to the cluster's centre.
 
-    The centre is the mean of the cluster's unit vectors; closeness is cosine similarity. Of rows
-    within 1e-6 of the closest, the lowest stands for the cluster: both members of a pair are
-    equally close to their mean.
+    The centre is the mean of the cluster's rows, each scaled to length 1; closeness is cosine
+    similarity. Of all rows within 1e-6 of the closest one, the lowest is returned. So it is the
+    lower row of a cluster of two, whose members are equally close to their mean.
 
     Parameters
     ----------
     x
-        (n, d) real numbers.
+        (N, D) real numbers.
     labels
-        (n,) integers 0 to K − 1, each used at least once.
+        (N,) integers 0 to K − 1, each used at least once: the cluster of every row.
 
     Returns
     -------
     rows
-        (n_clusters,) int64: entry j is the representative of cluster j.
+        (K,) int64: entry k is the representative of cluster k.
 
     Raises
     ------
     ValueError
-        `x` cannot be used, or `labels` do not fit it.
+        `x` is not a matrix of finite real numbers or has a row of zeros, or `labels` are not N
+        integers that use each of 0 to K − 1.
     """
     unit_ND = as_unit_rows(x)
     labels_N = np.asarray(labels)
@@ -58,7 +62,10 @@ def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def representatives_on_gpu(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """Do the same with CuPy on the current GPU; `x` and `labels` come from the host."""
+    """Return the same as `representatives`, computed by CuPy on the current GPU.
+
+    `x` and `labels` are arrays in main memory, and so is the result; `labels` are not checked.
+    """
     import cupy
     from cupyx.scipy.sparse import coo_matrix
 
@@ -71,12 +78,16 @@ def representatives_on_gpu(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]
 
 
 def _closest(xp: Any, unit_ND: Any, labels_N: Any, centres_KD: Any) -> Any:
+    """Return the row closest to each centre, (K,) float64.
+
+    `xp` is NumPy or CuPy, whichever made the arrays; centres may have any length.
+    """
     # A centre of length 0 (members that cancel out) has no direction: all its members tie.
     length_K = xp.maximum(xp.linalg.norm(centres_KD, axis=1), np.finfo(np.float64).tiny)
     similarity_N = xp.einsum("nd,nd->n", unit_ND, centres_KD[labels_N]) / length_K[labels_N]
     closest_K = xp.full(len(length_K), -np.inf)
     xp.maximum.at(closest_K, labels_N, similarity_N)
     within_N = similarity_N >= closest_K[labels_N] - TIE
-    lowest_K = xp.full(len(length_K), np.inf)  # CuPy has minimum.at of floats, not of int64
+    lowest_K = xp.full(len(length_K), np.inf)  # CuPy has minimum.at for floats, not for int64
     xp.minimum.at(lowest_K, labels_N[within_N], xp.arange(float(len(labels_N)))[within_N])
     return lowest_K

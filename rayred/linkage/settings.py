@@ -1,0 +1,52 @@
+"""Settings of the complete-linkage engine.
+
+Legend: K clusters, D dimensions, E pairs of clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PairFinder: TypeAlias = "Callable[[Tensor, Tensor, float, tuple[int, int]], tuple[Tensor, Tensor]]"
+"""A function that finds all near pairs of a group, for example on several machines.
+
+It is called with the arguments ``left, right, limit, block`` of `rayred.linkage.pairs.near_pairs`,
+two (K, D + 2) factors among them, and returns i and j, two (E,) int64 tensors: all pairs that
+`near_pairs` would yield, in any order.
+"""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the engine computes; no setting changes the tree.
+
+    >>> settings = EngineSettings(device="cpu", block=(1024, 512))
+    >>> settings.torch_device()
+    device(type='cpu')
+    """
+
+    device: str | None = None
+    """Torch device, for example ``cpu`` or ``cuda:1``; `None`: a GPU if torch finds one."""
+    block: tuple[int, int] | None = None
+    """Rows and columns of the matrix product in memory at a time; `None`: by the kind of device."""
+    first_distance: float | None = None
+    """Cosine distance t up to which the first stage looks for pairs; `None`: from a sample."""
+
+    find: PairFinder | None = None
+    """Finds the near pairs of large groups; `None`: the engine does, on its own device."""
+    find_from: int = 50_000
+    """Number of clusters from which on a group is large, for `find`."""
+    progress: Callable[[str, float], None] | None = None
+    """Called with the name of the stage and the share, 0 to 1, of its pairs already looked at."""
+
+    def torch_device(self) -> torch.device:
+        """Return the device to compute on."""
+        import torch  # here, so that the settings alone load no torch
+
+        return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,0 +1,37 @@
+"""Candidates by float32 products, against the distances of all pairs."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances
+from rayred.linkage.rows import as_unit_rows
+from tests.linkage.example_rows import make_rows
+
+
+@pytest.mark.parametrize("strips", [1, 3])
+def test_near_pairs_miss_none_and_add_few(strips):
+    unit = torch.from_numpy(as_unit_rows(make_rows("clustered", 300, 10, 6)))
+    rows = torch.arange(300)
+    left, right, slack = cluster_factors(unit, rows, rows)
+    found = []
+    for strip in even_strips(300, strips):
+        for i, j in near_pairs(left, right, 0.2 + slack, (32, 64), strip):
+            found += zip(i.tolist(), j.tolist(), strict=True)
+    a, b = np.triu_indices(300, 1)
+    distance = pair_distances(unit, torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    near = {(int(p), int(q)) for p, q, d in zip(a, b, distance, strict=True) if d <= 0.2}
+    assert near <= set(found)
+    assert len(found) == len(set(found))
+    assert len(found) < 1.01 * len(near) + 5
+
+
+def test_strips_cover_all_rows_with_about_the_same_area():
+    strips = even_strips(1000, 4)
+    assert strips[0][0] == 0
+    assert strips[-1][1] == 1000
+    assert all(one[1] == other[0] for one, other in pairwise(strips))
+    areas = [sum(1000 - row for row in range(*strip)) for strip in strips]
+    assert max(areas) < 1.02 * min(areas)
