@@ -20,7 +20,9 @@ from torch import Tensor
 from rayred.config import Augment
 
 RESIZED_AREA = (0.08, 1.0)
+"""Range of the share of an image's area that a random resized crop covers."""
 RESIZED_ASPECT = (3 / 4, 4 / 3)
+"""Range of its width over its height."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Draw:
     offsets: NDArray[np.int64]
     """(B, 2) upper and left edge of the crop within the padded image, in pixels."""
     area: NDArray[np.float64]
-    """(B, 10) shares of the image's area for random resized crops, tried in turn."""
+    """(B, 10) shares of the image's area for random resized crops: attempts, in order."""
     aspect: NDArray[np.float64]
-    """(B, 10) width over height, tried in turn."""
+    """(B, 10) width over height of each attempt."""
     place: NDArray[np.float64]
-    """(B, 2) where the box lies between the upper and lower, left and right edge, in [0, 1)."""
+    """(B, 2) vertical and horizontal position of the box, from 0 (upper, left) to below 1."""
     flip: NDArray[np.bool_]
     """(B,) which images are mirrored."""
 
@@ -50,7 +52,17 @@ class Draw:
 
 
 def draw(augment: Augment, batch_size: int, rng: np.random.Generator) -> Draw:
-    """Draw the parameters of one batch."""
+    """Return random parameters for one batch.
+
+    Parameters
+    ----------
+    augment
+        Settings; ranges of crops that they do not use are empty.
+    batch_size
+        Images of the whole batch, over all workers.
+    rng
+        Generator of this step alone.
+    """
     attempts = (batch_size, 10 if augment.crop == "resized" else 0)
     flip = rng.random(batch_size) < 0.5 if augment.flip else np.zeros(batch_size, bool)
     low, high = map(math.log, RESIZED_ASPECT)
@@ -67,7 +79,21 @@ def draw(augment: Augment, batch_size: int, rng: np.random.Generator) -> Draw:
 def shift_and_flip(x_BHWC: Tensor, chosen: Draw, pad: int) -> Tensor:
     """Pad with zeros, cut each image out at its offset, and mirror the chosen ones.
 
-    Same as torchvision's ``crop(pad(x), *offset, H, W)`` and ``hflip``, in one gather.
+    The same as torchvision's ``crop(pad(x), *offset, H, W)`` and ``hflip``, in one gather.
+
+    Parameters
+    ----------
+    x_BHWC
+        The images.
+    chosen
+        Offsets and flips.
+    pad
+        Pixels to pad on each side.
+
+    Returns
+    -------
+    x_BHWC
+        Images of the same size and type.
     """
     batch, height, width, _ = x_BHWC.shape
     device = x_BHWC.device
@@ -83,6 +109,13 @@ def shift_and_flip(x_BHWC: Tensor, chosen: Draw, pad: int) -> Tensor:
 
 def resized_box(chosen: Draw, row: int, width: int, height: int) -> tuple[float, ...]:
     """Return left, upper, right and lower edge of a random resized crop, in pixels.
+
+    Parameters
+    ----------
+    chosen, row
+        Random parameters, and the image's row among them.
+    width, height
+        Size of the image, in pixels.
 
     Source: Szegedy et al., Going Deeper with Convolutions (arXiv 1409.4842), section 6, with
     torchvision's fall-back to the largest central box of an allowed aspect.
@@ -104,7 +137,7 @@ def resized_box(chosen: Draw, row: int, width: int, height: int) -> tuple[float,
 
 
 def resized_crop(x_BHWC: Tensor, chosen: Draw) -> Tensor:
-    """Cut a random box out of each image and resize it back to H × W (bilinear)."""
+    """Cut a random box out of each image, (B, H, W, C) uint8, and resize it to H × W (bilinear)."""
     batch, height, width, _ = x_BHWC.shape
     edges = np.array([resized_box(chosen, row, width, height) for row in range(batch)], np.float32)
     size = np.array([width, height], np.float32)

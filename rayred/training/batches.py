@@ -12,7 +12,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,32 +23,21 @@ from rayred.config import Train
 from rayred.data.dataset import Split
 from rayred.data.decode import ImageFiles
 from rayred.training.augment import Draw, draw, resized_box, resized_crop, shift_and_flip
+from rayred.training.worker import Shard
 
 EVALUATION_BATCH = 128
-"""As the batch of a training: memory that a trial has used fits again."""
+"""Images of a batch in evaluation: by default those of a training batch, whose memory is reused."""
 STREAM_AHEAD = 4
+"""Batches that are decoded while a training step runs."""
 
 Batch = tuple[Tensor, Tensor]
 """Pixels (B, C, H, W) uint8 and labels (B,) int64, on the training device."""
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Which part of every batch one worker takes: rows rank, rank + world and so on."""
-
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def rows(self) -> slice:
-        """The rows of a global batch that belong to this worker."""
-        return slice(self.rank, None, self.world)
-
-
 def training_order(
     indices: NDArray[np.int64], batch_size: int, steps: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the `batch_size` image indices of every step."""
+    """Yield the images of every step, (B,) of the (n,) indices, for all workers together."""
     epoch = 0
     waiting = np.empty(0, dtype=np.int64)
     for _ in range(steps):
@@ -70,26 +59,26 @@ def training_batches(
     first_step: int = 0,
     pixels: Tensor | None = None,
 ) -> Iterator[Batch]:
-    """Yield one augmented batch for every step of a training, from `first_step` on.
+    """Yield this worker's share of one augmented batch for every step, from `first_step` on.
 
     Parameters
     ----------
     split
         The images and labels.
     indices
-        (n,) the images to train on.
+        (n,) int64, the images to train on.
     recipe
         Steps, batch size and augmentation.
     seed
         Decides order and augmentation.
     device
-        Where batches are wanted.
+        Device of the batches.
     shard
         This worker's part of every batch.
     first_step
         Steps that an interrupted training has already taken.
     pixels
-        What `resident_pixels` returned for the split, where several trainings share it.
+        `resident_pixels` of the split, if several trainings share it; by default made here.
     """
     order = enumerate(training_order(indices, recipe.batch_size, recipe.steps, seed))
     mirrored_first = np.random.default_rng([seed, 0, 2]).random(len(split)) < 0.5
@@ -116,7 +105,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, device: torch.device, shard: Shard, batch_size: int = EVALUATION_BATCH
 ) -> Iterator[Batch]:
-    """Yield all images of a split in order, this worker's share of them, as they are."""
+    """Yield this worker's share of the images of a split, in order and not augmented."""
     indices = np.arange(len(split), dtype=np.int64)[shard.rows]
     pixels = resident_pixels(split.images, device)
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
@@ -130,7 +119,10 @@ def evaluation_batches(
 
 
 def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device) -> Tensor:
-    """Return all images as one (N, H, W, C) uint8 tensor; on a CPU it shares their memory."""
+    """Return all images as one (N, H, W, C) uint8 tensor; on a CPU it shares their memory.
+
+    Of images that are read from files when they are needed, it is empty.
+    """
     if isinstance(images, ImageFiles):
         return torch.empty(0, dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -140,7 +132,7 @@ def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device
 
 
 def _copied(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Return decoded images on a device; a GPU fetches them while it computes."""
+    """Return decoded images on a device; copying to a GPU overlaps with its computations."""
     tensor = torch.from_numpy(pixels)
     if device.type == "cuda":
         tensor = tensor.pin_memory()

@@ -1,26 +1,60 @@
-"""The checkpoint of a training, in a folder or at a URL that all nodes share."""
+"""Checkpoints: a training's state in a folder or at a URL that all nodes share, and their clock."""
 
 from __future__ import annotations
 
 import io
+import time
+from typing import Any, TypedDict
 
 import torch
 from pyarrow import fs
 
-from rayred.training.loop import State
+from rayred.config import Train
+from rayred.training.worker import Worker
+
+AGREE_STEPS = 10
+"""Steps between two agreements of several workers on whether a checkpoint is due by the clock."""
+
+
+class State(TypedDict):
+    """The state of a training between two steps: all that it needs to go on."""
+
+    step: int
+    """Steps taken."""
+    seconds: float
+    """Seconds spent on them."""
+    summed: int
+    """Steps since the last point of the curve, whose losses are summed up."""
+    pack: list[dict[str, Any]]
+    """State of every network: `rayred.training.member.Member.state`."""
+
+
+def part_of_state(state: State, part: slice) -> State:
+    """Return the state of some of the networks of a pack, with their share of the seconds."""
+    pack = state["pack"][part]
+    seconds = state["seconds"] * len(pack) / len(state["pack"])
+    return {**state, "seconds": seconds, "pack": pack}
 
 
 class Checkpoints:
-    """Keeps the last snapshot of one training."""
+    """The last checkpoint of one training."""
 
     def __init__(self, storage: str, name: str) -> None:
-        """Say where: an absolute folder or a URL, and the training's name in it."""
+        """Name the checkpoint's place; nothing is written yet.
+
+        Parameters
+        ----------
+        storage
+            Absolute folder, or URL such as ``s3://BUCKET/FOLDER``.
+        name
+            Name of the training in it.
+        """
         self.files, root = fs.FileSystem.from_uri(storage)
         self.folder = f"{root}/{name}"
         self.path = f"{self.folder}/training.pt"
 
     def save(self, state: State) -> None:
-        """Write a snapshot in place of the last one, never half of it."""
+        """Replace the checkpoint; a process killed in between leaves the previous one."""
         content = io.BytesIO()
         torch.save(state, content)
         self.files.create_dir(self.folder, recursive=True)
@@ -29,7 +63,7 @@ class Checkpoints:
         self.files.move(f"{self.path}.new", self.path)
 
     def load(self) -> State | None:
-        """Return the last snapshot; none if there is none."""
+        """Return the state last saved, its tensors on the CPU; None if there is none."""
         if self.files.get_file_info(self.path).type == fs.FileType.NotFound:
             return None
         with self.files.open_input_file(self.path) as stream:
@@ -38,6 +72,41 @@ class Checkpoints:
         return state
 
     def remove(self) -> None:
-        """Forget the training."""
+        """Remove the training's folder, if there is one."""
         if self.files.get_file_info(self.folder).type != fs.FileType.NotFound:
             self.files.delete_dir(self.folder)
+
+
+class CheckpointClock:
+    """Decides when a checkpoint is due: for all workers of a training after the same step."""
+
+    def __init__(self, recipe: Train, worker: Worker) -> None:
+        """Start the clock.
+
+        Parameters
+        ----------
+        recipe
+            Minutes, and steps, between two checkpoints.
+        worker
+            This worker.
+        """
+        self.recipe = recipe
+        self.worker = worker
+        self.last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Return whether a checkpoint is due after a step; if so, the clock starts again."""
+        every = self.recipe.checkpoint_steps
+        if not self._due_by_time(step) and (every is None or step % every):
+            return False
+        self.last = time.monotonic()
+        return True
+
+    def _due_by_time(self, step: int) -> bool:
+        mine = time.monotonic() - self.last >= 60 * self.recipe.checkpoint_minutes
+        if self.worker.shard.world == 1:
+            return mine
+        # Clocks differ: it is due for all workers if it is for one of them.
+        if step % AGREE_STEPS:
+            return False
+        return self.worker.mean(torch.tensor(float(mine), device=self.worker.device), 1) > 0

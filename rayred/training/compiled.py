@@ -1,4 +1,4 @@
-"""Networks compiled by torch.compile: fused operations, on a GPU launched all at once."""
+"""Networks compiled by torch.compile: fused operations, on a GPU also as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ T = TypeVar("T")
 
 
 def compiled(forward: Callable[P, T], *, as_cuda_graph: bool) -> Callable[P, T]:
-    """Return the same pass, compiled for the shapes of its first call.
+    """Return a forward pass compiled for the shapes of its first call.
 
-    As a CUDA graph, all of its kernels are launched at once, which is what small networks spend
-    their time on.
+    Parameters
+    ----------
+    forward
+        The pass.
+    as_cuda_graph
+        Launch all kernels at once, as launching them takes most of the time of small networks.
     """
     mode = "reduce-overhead" if as_cuda_graph else "default"
     return torch.compile(forward, dynamic=False, mode=mode)
@@ -26,12 +30,14 @@ def compiled(forward: Callable[P, T], *, as_cuda_graph: bool) -> Callable[P, T]:
 
 @contextmanager
 def compile_errors() -> Iterator[None]:
-    """Tell of what cannot be compiled in a sentence: forward and backward passes alike.
+    """Turn errors of the compiler, in forward and backward passes, into an error of the settings.
 
     Raises
     ------
     ConfigError
-        The network cannot be compiled, as where there is no C++ compiler.
+        The network cannot be compiled, for example because there is no C++ compiler.
+    torch.OutOfMemoryError
+        Memory ran out while the network was compiled.
     """
     from torch._dynamo.exc import TorchDynamoException  # with the compiler: 145 MB, and a second
 

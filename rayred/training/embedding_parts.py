@@ -1,6 +1,6 @@
-"""Embeddings of a data set in files of some thousand images, until all of them are there.
+"""Embeddings of a data set in files of some thousand images, which become one file at the end.
 
-What is written stays when a run is killed, and no process has to hold more than one part.
+A run that is killed keeps the parts that are finished, and no process holds more than one part.
 
 Legend: N images, D embedding dimensions.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.store import replacing
+from rayred.files import replacing
 
 EMBEDDING_PARTS = "embedding-parts"
-"""Folder within the run folder: parts by the key of their stage, for as long as some miss."""
+"""Folder within the run folder for the parts of an unfinished embedding pass, by its key."""
 PART_IMAGES = 8_192
-"""Images of a part. It depends on nothing, so that neither does the rounding of an embedding."""
+"""Images of a part: a constant, as the rounding of an embedding may depend on its part."""
 
 Range = tuple[int, int]
 """First image of a part, and the image after its last."""
@@ -29,8 +29,9 @@ class EmbeddingParts:
     """The parts of one embedding pass."""
 
     folder: Path
-    """Where they lie."""
+    """Folder of the parts."""
     n_images: int
+    """N."""
 
     def ranges(self) -> list[Range]:
         """Return all parts, in data set order."""
@@ -38,16 +39,16 @@ class EmbeddingParts:
         return [(first, min(first + PART_IMAGES, self.n_images)) for first in firsts]
 
     def missing(self) -> list[Range]:
-        """Return the parts that are not there yet."""
+        """Return the parts that have no file yet."""
         return [part for part in self.ranges() if not self._path(part).exists()]
 
     def keep(self, part: Range, embeddings_ND: NDArray[np.float32]) -> None:
-        """Write one part."""
+        """Write the (n, D) embeddings of one part to its file."""
         with replacing(self._path(part)) as temporary:
             np.save(temporary, embeddings_ND)
 
     def join(self, path: Path) -> None:
-        """Write all parts into one (N, D) .npy file, one after another."""
+        """Write all parts into one (N, D) float32 .npy file, one after another."""
         together: NDArray[np.float32] | None = None
         for first, end in self.ranges():
             part_ND = np.load(self._path((first, end)))
@@ -66,6 +67,6 @@ def save_embeddings(path: Path, parts: EmbeddingParts) -> None:
 
 
 def load_embeddings(path: Path) -> NDArray[np.float32]:
-    """Return the (N, D) embeddings as a memory map, of which only what is looked at is read."""
+    """Return the (N, D) float32 embeddings as a memory map, read where they are accessed."""
     embeddings: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return embeddings

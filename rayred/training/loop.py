@@ -1,4 +1,4 @@
-"""Training from scratch: plain functions that know neither Ray Train nor Ray Tune.
+"""Training from scratch, of one network or of a pack of several, on this worker.
 
 Legend: n images of a training, B a batch, C channels, H × W pixels, K classes.
 
@@ -15,101 +15,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from rayred.config import Train
-from rayred.data.dataset import Dataset, Split
+from rayred.data.dataset import Dataset
 from rayred.errors import TrainingError
-from rayred.models import Classifier, ModelSpec, build_model
-from rayred.training.batches import Shard, evaluation_batches, resident_pixels, training_batches
-from rayred.training.compiled import compile_errors, compiled
-from rayred.training.numerics import numerics
-from rayred.training.packed import PackedModels
-from rayred.training.recipe import RecipeOptimizer, learning_rate
-
-AGREE_STEPS = 10
-"""How often several workers ask each other whether a checkpoint is due by the clock."""
-MAX_POINTS = 1000
-"""A curve has a point an epoch, or this many points where the epochs are more."""
-
-State = dict[str, Any]
-"""What a training needs to go on: step, seconds, and of every network model, optimiser, curve."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to train, apart from the images."""
-
-    spec: ModelSpec
-    recipe: Train
-    seed: int
-    """Decides initialisation, batch order and augmentation."""
-
-    @classmethod
-    def for_dataset(cls, model: str, dataset: Dataset, recipe: Train, seed: int) -> Task:
-        """Return the task of training network `model` on a data set's images."""
-        return cls(ModelSpec.for_dataset(model, dataset), recipe, seed)
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a training's curve."""
-
-    step: int
-    """Steps taken."""
-    epoch: float
-    """Times that each image was seen."""
-    train_loss: float
-    """Mean loss of the steps since the point before."""
-    lr: float
-    """Learning rate of the last step."""
-    test_accuracy: float | None = None
-    """Share of test images classified correctly, 0 to 1; none where not evaluated."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished training."""
-
-    test_accuracy: float
-    """Share of test images classified correctly, 0 to 1."""
-    train_seconds: float
-    """Seconds spent on training steps, compiling included, without set-up and evaluation."""
-    curve: tuple[Point, ...]
-    model: Classifier
-
+from rayred.results.curve import Point
+from rayred.training.batches import Batch, resident_pixels
+from rayred.training.checkpoints import CheckpointClock, State
+from rayred.training.compiled import compile_errors
+from rayred.training.curve import is_evaluated, point_steps
+from rayred.training.evaluation import evaluate
+from rayred.training.forward import forward_of
+from rayred.training.member import Member
+from rayred.training.numerics import autocast, numerics
+from rayred.training.recipe import learning_rate
+from rayred.training.task import Outcome, Task
+from rayred.training.worker import Worker
 
 Report = Callable[[Point], None]
-"""Told of every point of the curve."""
+"""Called with every point of the curve."""
 Save = Callable[[State], None]
-"""Given a snapshot to resume from, whenever a checkpoint is due."""
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Where a training runs: this worker's device, its share, and how the model is wrapped."""
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    shard: Shard = field(default_factory=Shard)
-    wrap: Callable[[nn.Module], nn.Module] | None = None
-    """Makes the model train together with the other workers' (distributed data parallel)."""
-
-    def mean(self, total: Tensor, count: int) -> float:
-        """Return the mean over all workers of what each has summed up."""
-        both = torch.stack([total.double(), torch.tensor(count, dtype=torch.float64).to(total)])
-        if self.shard.world > 1:
-            torch.distributed.all_reduce(both)
-        return float(both[0] / both[1])
+"""Called with the training's state whenever a checkpoint is due."""
+Tick = Callable[[int], None]
+"""Called with the number of steps taken, after every step."""
 
 
 def train_model(
@@ -119,7 +53,7 @@ def train_model(
     report: Report | None = None,
     *,
     save: Save | None = None,
-    tick: Callable[[int], None] | None = None,
+    tick: Tick | None = None,
     worker: Worker | None = None,
     resume: State | None = None,
 ) -> Outcome:
@@ -134,22 +68,23 @@ def train_model(
     indices
         (n,) int64, the training images to use.
     report
-        Told of every point of the curve.
+        Called with every point of the curve.
     save
-        Given a snapshot whenever a checkpoint is due: by every worker, all of them at once.
+        Called with the training's state whenever a checkpoint is due, on all workers after the same
+        step. Either all workers pass one, or none does.
     tick
-        Told the number of steps taken, after every step.
+        Called with the number of steps taken, after every step.
     worker
-        Device and share of this worker; by default all of the work, on the CPU.
+        This worker's device and share of every batch; by default all of it, on the CPU.
     resume
-        A snapshot that `save` was given; the training goes on from there, on the same course.
+        A state that `save` was called with: the training is resumed from there, to the same result.
 
     Raises
     ------
     TrainingError
         The loss is not finite.
     ConfigError
-        It is to be compiled, and cannot be.
+        The recipe wants the network compiled, and torch cannot compile it.
     """
     (outcome,) = train_pack(
         [task],
@@ -173,274 +108,189 @@ def train_pack(
     report: Report | None = None,
     *,
     save: Save | None = None,
-    tick: Callable[[int], None] | None = None,
+    tick: Tick | None = None,
     worker: Worker | None = None,
     resume: State | None = None,
 ) -> list[Outcome | TrainingError]:
-    """Train several networks side by side in one process, as one batched network.
+    """Train several networks in one process, as one batched network.
 
-    Each has its own seed, images and optimiser, and comes out as if it had been trained alone, but
-    for rounding. What fails by itself is returned in its place, and the others go on.
+    Each has its own seed, images and optimiser, and the result of training it alone, up to rounding
+    (see README.md in this folder).
 
     Parameters
     ----------
     tasks
-        One a network; they differ in their seeds alone.
+        One for each network; they differ in their seeds alone.
     dataset
         The images.
     indices
-        For each network (n,) int64, the training images to use: as many for all.
+        For each network (n,) int64, the training images to use; n is the same for all.
     report, save, tick, worker, resume
-        As of `train_model`. Seconds of training are shared out evenly.
+        The same as for `train_model`.
+
+    Returns
+    -------
+    outcomes
+        One for each task, in order. Where the loss of a network is not finite, the error stands in
+        its place, and the others are trained to the end. The seconds of training are shared out
+        evenly.
 
     Raises
     ------
     ValueError
-        The trainings differ in more than their seeds and images.
+        The tasks differ in more than their seeds, or the numbers of images differ.
     ConfigError
-        They are to be compiled, and cannot be.
+        The recipe wants the networks compiled, and torch cannot compile them.
     """
     if len({(task.recipe, task.spec) for task in tasks}) != 1 or len(set(map(len, indices))) != 1:
         raise ValueError("the trainings of a pack differ in their recipe, network or size")
-    worker = worker or Worker()
     recipe = tasks[0].recipe
     with (
         compile_errors() if recipe.compile else nullcontext(),
-        numerics(worker.device, recipe.precision, recipe.deterministic) as autocast,
+        numerics(recipe.precision, recipe.deterministic),
     ):
-        follow = _Followers(report, save, tick)
-        pack = [_Training(task, rows, worker) for task, rows in zip(tasks, indices, strict=True)]
-        return _train(recipe, pack, dataset, follow, worker, resume, autocast)
+        training = Training(tasks, dataset, indices, worker or Worker())
+        if resume is not None:
+            training.load_state(resume)
+        _run(training, report, save, tick)
+        return training.outcomes()
 
 
-def part_of_state(state: State, part: slice) -> State:
-    """Return a pack's snapshot for some of its trainings, with their share of the seconds."""
-    pack = state["pack"][part]
-    seconds = state["seconds"] * len(pack) / len(state["pack"])
-    return {**state, "seconds": seconds, "pack": pack}
+def _run(training: Training, report: Report | None, save: Save | None, tick: Tick | None) -> None:
+    """Take all steps that are left, with points of the curve and checkpoints where they are due."""
+    clock = CheckpointClock(training.recipe, training.worker)
+    training.start_clock()
+    for batches in training.batches():
+        training.step(batches)
+        if tick is not None:
+            tick(training.done)
+        saves = save is not None and clock.due(training.done)
+        if not saves and not training.is_at_point:
+            continue
+        training.stop_clock()
+        if training.is_at_point:
+            training.add_points(report)
+            if training.has_failed:
+                break
+        if saves and save is not None:
+            save(training.state())
+        training.start_clock()
 
 
-@dataclass(frozen=True)
-class _Followers:
-    report: Report | None
-    save: Save | None
-    tick: Callable[[int], None] | None
+class Training:
+    """Networks that train together, and how far they are: `step` by step, `state` in between."""
 
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        dataset: Dataset,
+        indices: Sequence[NDArray[np.int64]],
+        worker: Worker,
+    ) -> None:
+        """Initialise the networks; the parameters are those of `train_pack`."""
+        self.recipe = tasks[0].recipe
+        self.dataset = dataset
+        self.worker = worker
+        self.members = [
+            Member(task, rows, worker) for task, rows in zip(tasks, indices, strict=True)
+        ]
+        self.images = len(indices[0])
+        """Number of training images of each network."""
+        self.done = 0
+        """Steps taken."""
+        self.seconds = 0.0
+        """Seconds spent on them."""
+        self.summed = 0
+        """Steps since the last point of the curve."""
+        self._started = 0.0
+        self._points = point_steps(self.recipe, self.images)
+        self._autocast = autocast(worker.device, self.recipe.precision)
+        models = [member.model.train() for member in self.members]
+        self._forward = forward_of(models, worker, self.recipe.compile)
 
-class _Training:
-    """One network of a pack, and how far it is."""
+    def batches(self) -> Iterator[tuple[Batch, ...]]:
+        """Return the batches of each step that is left: one for each network."""
+        split = self.dataset.train
+        pixels_NHWC = resident_pixels(split.images, self.worker.device)
+        each = [member.batches(split, pixels_NHWC, self.done) for member in self.members]
+        return zip(*each, strict=True)
 
-    def __init__(self, task: Task, indices: NDArray[np.int64], worker: Worker) -> None:
-        torch.manual_seed(task.seed)
-        self.seed = task.seed
-        self.indices = indices
-        self.model = build_model(task.spec).to(worker.device)
-        self.optimizer = RecipeOptimizer(task.recipe, self.model)
-        self.losses = torch.zeros((), device=worker.device)
-        """Sum of the losses since the last point of the curve."""
-        self.curve: list[Point] = []
-        self.failure: TrainingError | None = None
-
-    def state(self, losses: float) -> State:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "curve": [asdict(point) for point in self.curve],
-            "losses": losses,
-            "failure": None if self.failure is None else str(self.failure),
-        }
-
-    def load_state(self, state: State) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.curve = [Point(**point) for point in state["curve"]]
-        self.losses = self.losses + state["losses"]
-        self.failure = TrainingError(state["failure"]) if state["failure"] else None
-
-    def outcome(self, seconds: float) -> Outcome | TrainingError:
-        if self.failure is not None:
-            return self.failure
-        accuracy = self.curve[-1].test_accuracy
-        assert accuracy is not None
-        return Outcome(accuracy, seconds, tuple(self.curve), self.model)
-
-
-def _train(
-    recipe: Train,
-    pack: Sequence[_Training],
-    dataset: Dataset,
-    follow: _Followers,
-    worker: Worker,
-    resume: State | None,
-    autocast: torch.autocast,
-) -> list[Outcome | TrainingError]:
-    first_step, seconds, summed = 0, 0.0, 0
-    if resume:
-        first_step, seconds, summed = resume["step"], resume["seconds"], resume["summed"]
-        for training, state in zip(pack, resume["pack"], strict=True):
-            training.load_state(state)
-    forward = _forward_of([training.model for training in pack], worker, recipe.compile)
-    images = len(pack[0].indices)
-    points = _point_steps(recipe, images)
-    pixels = resident_pixels(dataset.train.images, worker.device)
-    batches = [
-        training_batches(
-            dataset.train,
-            training.indices,
-            recipe,
-            training.seed,
-            worker.device,
-            worker.shard,
-            first_step,
-            pixels,
-        )
-        for training in pack
-    ]
-    for training in pack:
-        training.model.train()
-    checkpoint_due = _CheckpointClock(recipe, worker)
-    started = time.perf_counter()
-    for done, together in enumerate(zip(*batches, strict=True), start=first_step + 1):
-        with autocast:
-            logits = forward([x_BCHW for x_BCHW, _ in together])
+    def step(self, batches: Sequence[Batch]) -> None:
+        """Train each network on its batch, x (B, C, H, W) uint8 and y (B,) int64."""
+        with self._autocast:
+            logits = self._forward([x_BCHW for x_BCHW, _ in batches])
+        smoothing = self.recipe.label_smoothing
         losses = [
-            F.cross_entropy(z_BK.float(), y_B, label_smoothing=recipe.label_smoothing)
-            for z_BK, (_, y_B) in zip(logits, together, strict=True)
+            F.cross_entropy(logits_BK.float(), y_B, label_smoothing=smoothing)
+            for logits_BK, (_, y_B) in zip(logits, batches, strict=True)
         ]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-        lr = learning_rate(recipe, done - 1)
-        for training, loss in zip(pack, losses, strict=True):
-            training.optimizer.step(lr)
-            training.losses += loss.detach()
-        summed += 1
-        if follow.tick:
-            follow.tick(done)
-        saves = follow.save is not None and checkpoint_due(done)
-        if not saves and done not in points:
-            continue
-        # On a GPU this waits for the steps, so that the clock is read when they are done.
-        sums = [worker.mean(training.losses, 1) for training in pack]
-        seconds += time.perf_counter() - started
-        if done in points:
-            epoch = done * recipe.batch_size / images
-            for training, loss_sum in zip(pack, sums, strict=True):
-                training.losses.zero_()
-                if training.failure is None:
-                    reached = done, epoch, loss_sum / summed, lr
-                    _add_point(training, recipe, reached, dataset, follow, worker, autocast)
-            if all(training.failure for training in pack):
-                break
-            sums, summed = [0.0] * len(pack), 0
-        if saves and follow.save:
-            states = [training.state(total) for training, total in zip(pack, sums, strict=True)]
-            follow.save({"step": done, "seconds": seconds, "summed": summed, "pack": states})
-        started = time.perf_counter()
-    return [training.outcome(seconds / len(pack)) for training in pack]
+        lr = learning_rate(self.recipe, self.done)
+        for member, loss in zip(self.members, losses, strict=True):
+            member.descend(loss, lr)
+        self.done += 1
+        self.summed += 1
 
+    def state(self) -> State:
+        """Return all that the training needs to go on; all workers have to call this."""
+        pack = [member.state() for member in self.members]
+        return {"step": self.done, "seconds": self.seconds, "summed": self.summed, "pack": pack}
 
-class _CheckpointClock:
-    """Says when a checkpoint is due: to all workers after the same step."""
+    def load_state(self, state: State) -> None:
+        """Load a state that `state` returned."""
+        self.done, self.seconds, self.summed = state["step"], state["seconds"], state["summed"]
+        for member, stored in zip(self.members, state["pack"], strict=True):
+            member.load_state(stored)
 
-    def __init__(self, recipe: Train, worker: Worker) -> None:
-        self.recipe = recipe
-        self.worker = worker
-        self.last = time.monotonic()
+    @property
+    def is_at_point(self) -> bool:
+        """Whether the curve has a point after the steps taken."""
+        return self.done in self._points
 
-    def __call__(self, done: int) -> bool:
-        """Return whether one is due after so many steps; then it counts as taken."""
-        due = time.monotonic() - self.last >= 60 * self.recipe.checkpoint_minutes
-        if self.worker.shard.world > 1:
-            due = (
-                done % AGREE_STEPS == 0
-                and self.worker.mean(torch.tensor(float(due), device=self.worker.device), 1) > 0
+    def add_points(self, report: Report | None) -> None:
+        """Add a point to each curve; a network whose loss is not finite fails instead."""
+        for member in self.members:
+            if member.failure is None:
+                self._add_point(member, report)
+            member.losses.zero_()
+        self.summed = 0
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all networks have failed."""
+        return all(member.failure is not None for member in self.members)
+
+    def outcomes(self) -> list[Outcome | TrainingError]:
+        """Return the outcome of each network, or the error that it failed with."""
+        seconds = self.seconds / len(self.members)
+        return [member.outcome(seconds) for member in self.members]
+
+    def start_clock(self) -> None:
+        """Count the seconds from now on as training."""
+        self._started = time.perf_counter()
+
+    def stop_clock(self) -> None:
+        """Wait until the device has done all steps, and stop counting."""
+        if self.worker.device.type == "cuda":
+            torch.cuda.synchronize(self.worker.device)
+        self.seconds += time.perf_counter() - self._started
+
+    def _add_point(self, member: Member, report: Report | None) -> None:
+        loss = self.worker.mean(member.losses, 1) / self.summed
+        if not math.isfinite(loss):
+            member.failure = TrainingError(
+                f"the loss is {loss} after step {self.done} of {self.recipe.steps}; lower train.lr"
+                " or lengthen train.warmup_steps"
             )
-        every = self.recipe.checkpoint_steps
-        if not due and (every is None or done % every):
-            return False
-        self.last = time.monotonic()
-        return True
-
-
-def _forward_of(
-    models: Sequence[Classifier], worker: Worker, is_compiled: bool
-) -> Callable[[list[Tensor]], Sequence[Tensor]]:
-    """Return what makes logits of one batch for each model."""
-    if len(models) > 1:
-        return PackedModels(models, is_compiled)
-    network = worker.wrap(models[0]) if worker.wrap else models[0]
-    if is_compiled:
-        # Workers of several hand on gradients while they are computed, not after a whole graph.
-        alone_on_gpu = worker.device.type == "cuda" and not worker.wrap
-        logits = compiled(network, as_cuda_graph=alone_on_gpu)
-        return lambda batches: [logits(batches[0])]
-    return lambda batches: [network(batches[0])]
-
-
-def _add_point(
-    training: _Training,
-    recipe: Train,
-    reached: tuple[int, float, float, float],
-    dataset: Dataset,
-    follow: _Followers,
-    worker: Worker,
-    autocast: torch.autocast,
-) -> None:
-    """Add a point to the curve, tested where that is due, or fail where the loss is not finite."""
-    done, epoch, train_loss, lr = reached
-    if not math.isfinite(train_loss):
-        training.failure = TrainingError(
-            f"the loss is {train_loss} after step {done} of {recipe.steps}; lower train.lr or"
-            " lengthen train.warmup_steps"
-        )
-        return
-    accuracy = None
-    epoch_before = training.curve[-1].epoch if training.curve else 0
-    if done == recipe.steps or _evaluates(recipe, epoch_before, epoch):
-        with autocast:
-            accuracy = evaluate(training.model, dataset.test, worker, recipe.test_mirrored)
-    training.curve.append(Point(done, round(epoch, 4), train_loss, lr, accuracy))
-    if follow.report:
-        follow.report(training.curve[-1])
-
-
-@torch.inference_mode()
-def evaluate(
-    model: Classifier, split: Split, worker: Worker | None = None, mirrored: bool = False
-) -> float:
-    """Return the share of images classified correctly, over all workers, 0 to 1.
-
-    If `mirrored`, by the mean of the logits of an image and its mirror image. Leaves the model in
-    the mode that it was in.
-    """
-    worker = worker or Worker()
-    training = model.training
-    model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=worker.device)
-    seen = 0
-    for x_BCHW, y_B in evaluation_batches(split, worker.device, worker.shard):
-        logits = model(x_BCHW)
-        if mirrored:
-            logits = logits + model(x_BCHW.flip(3))
-        correct += (logits.argmax(1) == y_B).sum()
-        seen += len(y_B)
-    model.train(training)
-    return worker.mean(correct.double(), seen)
-
-
-def _point_steps(recipe: Train, images: int) -> frozenset[int]:
-    """Return the steps after which a point is due: where an epoch ends, and the last."""
-    epoch = max(images / recipe.batch_size, recipe.steps / MAX_POINTS)
-    ends = (math.ceil(count * epoch) for count in range(1, math.ceil(recipe.steps / epoch)))
-    return frozenset(ends) | {recipe.steps}
-
-
-def _evaluates(recipe: Train, epoch_before: float, epoch: float) -> bool:
-    every = recipe.evaluate_every
-    return every > 0 and epoch // every > epoch_before // every
-
-
-def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:
-    """Return a network with the given weights, ready for evaluation."""
-    model = build_model(spec)
-    model.load_state_dict(dict(weights))
-    return model.eval()
+            return
+        epoch = self.done * self.recipe.batch_size / self.images
+        epoch_before = member.curve[-1].epoch if member.curve else 0.0
+        accuracy = None
+        if is_evaluated(self.recipe, self.done, epoch, epoch_before):
+            with self._autocast:
+                mirrored = self.recipe.test_mirrored
+                accuracy = evaluate(member.model, self.dataset.test, self.worker, mirrored)
+        lr = learning_rate(self.recipe, self.done - 1)
+        member.curve.append(Point(self.done, round(epoch, 4), loss, lr, accuracy))
+        if report is not None:
+            report(member.curve[-1])

@@ -1,51 +1,64 @@
-"""How exactly a training computes: precision of products, and the same bits every time."""
+"""How exactly a training computes: the precision of products, and the same bits every time."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 
+Precision = Literal["float32", "tf32", "bfloat16"]
 
-@contextmanager
-def numerics(
-    device: torch.device, precision: str, deterministic: bool = False
-) -> Iterator[torch.autocast]:
-    """Set torch up, and back at the end; yields the context for forward passes.
 
-    TF32 rounds the factors of products to 10 bits of mantissa on GPUs, and torch uses it for
-    convolutions by default. Here it is used if `precision` is ``tf32``, and never otherwise.
+def resolved_precision(setting: str, device: torch.device) -> Precision:
+    """Return the precision that a setting stands for on a device.
 
     Parameters
     ----------
+    setting
+        A precision, or ``auto``: bfloat16 on GPUs that compute in it, else float32.
     device
-        Where the work is done.
+        Where the training runs.
+    """
+    if setting != "auto":
+        return cast(Precision, setting)
+    on_gpu = device.type == "cuda"
+    has_bfloat16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_bfloat16 else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context for forward passes of a precision, which may be ``auto``."""
+    enabled = resolved_precision(precision, device) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def numerics(precision: str, deterministic: bool = False) -> Iterator[None]:
+    """Set torch up for a training, and put its settings back at the end.
+
+    TF32 rounds the factors of products to 10 bits of mantissa on GPUs, and torch uses it for
+    convolutions by default. Here it is on if `precision` is ``tf32``, and off otherwise.
+
+    Parameters
+    ----------
     precision, deterministic
-        As of `rayred.config.Train`.
+        The settings of `rayred.config.Train`.
     """
     backends: Any = torch.backends  # its stubs lack half of it
-    tf32 = precision == "tf32"
+    products = "tf32" if precision == "tf32" else "ieee"
     with ExitStack() as stack:
-        stack.enter_context(_set(backends.cudnn.conv, "fp32_precision", "tf32" if tf32 else "ieee"))
-        stack.enter_context(
-            _set(backends.cuda.matmul, "fp32_precision", "tf32" if tf32 else "ieee")
-        )
+        stack.enter_context(_set(backends.cudnn.conv, "fp32_precision", products))
+        stack.enter_context(_set(backends.cuda.matmul, "fp32_precision", products))
         stack.enter_context(_set(backends.cudnn, "benchmark", not deterministic))
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             before = torch.are_deterministic_algorithms_enabled()
             torch.use_deterministic_algorithms(True)
             stack.callback(torch.use_deterministic_algorithms, before)
-        yield torch.autocast(device.type, torch.bfloat16, enabled=_uses_bfloat16(device, precision))
-
-
-def _uses_bfloat16(device: torch.device, precision: str) -> bool:
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"
+        yield
 
 
 @contextmanager

@@ -1,16 +1,17 @@
-"""Ray Train around the training loop: any number of workers, on CPUs (gloo) or GPUs (NCCL)."""
+"""Training and embedding on a Ray cluster: Ray Train (gloo on CPUs, NCCL on GPUs) and Ray tasks.
+
+Legend: n images of a training, N images, D embedding dimensions.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,38 +20,45 @@ import torch
 from numpy.typing import NDArray
 from ray.train import ControllerError
 from ray.train.torch import TorchTrainer
-from torch import nn
+from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import Tensor
 
+from rayred.config import Train
 from rayred.data.dataset import Dataset
 from rayred.errors import RayredError
-from rayred.machines.connect import Scaling
+from rayred.machines.connect import MAX_FAILURES
+from rayred.machines.layout import Scaling
+from rayred.models import ModelSpec
 from rayred.progress import progress_bar
-from rayred.training.batches import Shard
-from rayred.training.data_parallel import data_parallel
-from rayred.training.loop import Point, State, Task, Worker, train_model
-from rayred.training.trained import Trained
+from rayred.results.curve import Point
+from rayred.training.checkpoints import Checkpoints, State
+from rayred.training.embedding import embed_images
+from rayred.training.embedding_parts import Range
+from rayred.training.loop import train_model
+from rayred.training.numerics import Precision, resolved_precision
+from rayred.training.task import Task
+from rayred.training.trained import Trained, load_model
+from rayred.training.worker import Shard, Worker
 
-CHECKPOINT_FILE = "training.pt"
-MAX_FAILURES = 3
-"""Times that a training is restarted after it lost a worker or a node."""
-TICK_SECONDS = 0.5
-"""How often the live line is brought up to date."""
+LIVE_SECONDS = 0.5
+"""Seconds between two updates of the live line."""
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
-    """A trainer that Ctrl-C interrupts as it does the rest of the process.
+    """A trainer that Ctrl-C interrupts in the same way as the rest of the process.
 
-    Ray's own handler ends the process with exit code 1 and without a word.
+    Ray's own handler ends the process with exit code 1 and without a message.
     """
 
     def _register_sigint_handler(self, controller: ray.actor.ActorHandle) -> None:
         del controller
 
 
-class _EndsForGood(ray.train.UserCallback):  # type: ignore[misc] # Ray is not typed
-    """Ends a training that failed by itself, on any worker: tried again, it would again.
+class _FailsAtOnce(ray.train.UserCallback):  # type: ignore[misc] # Ray is not typed
+    """Ends a training whose error would occur again, on whichever worker it occurred.
 
-    An error that a callback raises is one that Ray Train does not retry after.
+    Ray Train does not restart a training after an error that a callback raises.
     """
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
@@ -68,31 +76,36 @@ def train_with_ray(
     storage: str,
     name: str,
 ) -> Trained:
-    """Train on Ray Train workers; a run of the same name goes on from its last checkpoint.
+    """Train on Ray Train workers, from the last checkpoint of a training of the same name.
+
+    The checkpoint is left where it is.
 
     Parameters
     ----------
     task
-        What to train.
+        Network, recipe and seed.
     dataset_ref, indices_ref
         The images, and (n,) int64 which of them to use, in Ray's object store.
     scaling
         Workers and their resources.
     storage, name
-        Folder or URL that all nodes share, and the run's name in it: where checkpoints lie.
+        Folder or URL that all nodes share, and the training's name in it: the place of its
+        checkpoint.
 
     Raises
     ------
     TrainingError, DataError
-        The training failed by itself, and would again.
+        The training failed with an error that would occur again.
     RayredError
-        It lost its workers too often.
+        The training lost its workers more than `MAX_FAILURES` times.
     """
     config = {
         "task": task,
         "dataset": dataset_ref,
         "indices": indices_ref,
         "threads": scaling.threads,
+        "storage": storage,
+        "name": name,
     }
     scaling_config = ray.train.ScalingConfig(
         num_workers=scaling.workers,
@@ -102,15 +115,14 @@ def train_with_ray(
     run_config = ray.train.RunConfig(
         name=name,
         storage_path=storage,
-        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
-        callbacks=[_EndsForGood()],
+        callbacks=[_FailsAtOnce()],
     )
     try:
-        with _live_line(task) as ticker:
+        with _live_line(task.recipe) as live:
             result = _Trainer(
                 _train_worker,
-                train_loop_config=config | {"ticker": ticker},
+                train_loop_config=config | {"live": live},
                 scaling_config=scaling_config,
                 run_config=run_config,
             ).fit()
@@ -124,98 +136,147 @@ def train_with_ray(
     return trained
 
 
-class _Ticker:
-    """The actor that a training tells how far it is."""
-
-    def __init__(self) -> None:
-        self.now = (0, math.nan)
-
-    def tell(self, step: int, loss: float) -> None:
-        """Keep the steps taken, and the loss of the last point of the curve."""
-        self.now = (step, loss)
-
-    def last(self) -> tuple[int, float]:
-        """Return what was told last."""
-        return self.now
-
-
-@contextmanager
-def _live_line(task: Task) -> Iterator[ray.actor.ActorHandle | None]:
-    """Follow a training on the terminal; without one there is no actor to tell."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    ticker = ray.remote(_Ticker).options(num_cpus=0).remote()
-    ended = threading.Event()
-    images = task.recipe.batch_size
-    with progress_bar("training", " images", task.recipe.steps * images) as bar:
-
-        def follow() -> None:
-            while not ended.wait(TICK_SECONDS):
-                step, loss = ray.get(ticker.last.remote())
-                bar.set_postfix_str(f"step {step:,} of {task.recipe.steps:,}, loss {loss:.3f}")
-                bar.update(step * images - bar.n)
-
-        follower = threading.Thread(target=follow)
-        follower.start()
-        try:
-            yield ticker
-        finally:
-            ended.set()
-            follower.join()
-            ray.kill(ticker)
-
-
 def _train_worker(config: dict[str, Any]) -> Trained:
-    """Return what was trained; Ray Train hands on what rank 0 returns."""
+    """Train on one worker, and return the training; Ray Train passes on that of the first."""
     torch.set_num_threads(config["threads"])
     task: Task = config["task"]
     dataset, indices = ray.get([config["dataset"], config["indices"]])
     context = ray.train.get_context()
     shard = Shard(context.get_world_rank(), context.get_world_size())
-    device = cast(torch.device, ray.train.torch.get_device())
-
-    def wrap(model: nn.Module) -> nn.Module:
-        return data_parallel(model, device, ray.train.torch.prepare_model)
-
-    checkpoint = ray.train.get_checkpoint()
-    last_told, loss = 0.0, math.nan
-
-    def tick(step: int) -> None:
-        nonlocal last_told
-        if config["ticker"] and time.monotonic() - last_told > TICK_SECONDS:
-            last_told = time.monotonic()
-            config["ticker"].tell.remote(step, loss)
-
-    def report(point: Point) -> None:
-        nonlocal loss
-        loss = point.train_loss
-
-    def save(state: State) -> None:
-        if shard.rank > 0:
-            ray.train.report({})
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            torch.save(state, Path(folder) / CHECKPOINT_FILE)
-            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
+    is_first = shard.rank == 0
+    checkpoints = Checkpoints(config["storage"], config["name"])
+    queue = config["live"] if is_first else None
+    live = _Live(queue) if queue is not None else None  # an empty queue is false
     outcome = train_model(
         task,
         dataset,
         indices,
-        report,
-        save=save,
-        tick=tick if shard.rank == 0 else None,
-        worker=Worker(device, shard, wrap if shard.world > 1 else None),
-        resume=_load_checkpoint(checkpoint) if checkpoint else None,
+        live.report if live else None,
+        save=checkpoints.save if is_first else _save_nothing,
+        tick=live.tick if live else None,
+        worker=Worker(ray.train.torch.get_device(), shard),
+        # All workers load the same checkpoint: the first worker can save another one only after a
+        # step, and a step needs the gradients of all workers, each of which has loaded by then.
+        resume=checkpoints.load(),
     )
-    weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
-    return Trained(outcome.test_accuracy, outcome.train_seconds, outcome.curve, task.spec, weights)
+    return Trained.of(task, outcome)
 
 
-def _load_checkpoint(checkpoint: ray.train.Checkpoint) -> State:
-    with checkpoint.as_directory() as folder:
-        state: State = torch.load(
-            Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True
-        )
-    return state
+def _save_nothing(state: State) -> None:
+    """Leave the checkpoint to the first worker; making its state needed all of them."""
+    del state
+
+
+class _Live:
+    """Puts step and loss of a training into the queue of its live line."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.loss = math.nan
+        self.last = 0.0
+
+    def report(self, point: Point) -> None:
+        self.loss = point.train_loss
+
+    def tick(self, step: int) -> None:
+        if time.monotonic() - self.last > LIVE_SECONDS:
+            self.last = time.monotonic()
+            self.queue.put((step, self.loss))
+
+
+@contextmanager
+def _live_line(recipe: Train) -> Iterator[Queue | None]:
+    """Show a line with the steps and losses put into a queue; None where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    images = recipe.batch_size
+    with (
+        progress_bar("training", " images", recipe.steps * images) as bar,
+        ThreadPoolExecutor(1) as thread,
+    ):
+
+        def draw() -> None:
+            for step, loss in iter(queue.get, None):
+                bar.set_postfix_str(f"step {step:,} of {recipe.steps:,}, loss {loss:.3f}")
+                bar.update(step * images - bar.n)
+
+        thread.submit(draw)
+        try:
+            yield queue
+        finally:
+            queue.put(None)
+    queue.shutdown(force=True)
+
+
+def embed_with_ray(
+    spec: ModelSpec,
+    weights: Mapping[str, Tensor],
+    dataset_ref: ray.ObjectRef[Dataset],
+    ranges: Sequence[Range],
+    scaling: Scaling,
+) -> Iterator[tuple[Range, NDArray[np.float32]]]:
+    """Yield the embeddings of ranges of training images, computed by parallel Ray tasks.
+
+    Parameters
+    ----------
+    spec, weights
+        The network.
+    dataset_ref
+        The images, in Ray's object store.
+    ranges
+        First image and the image after the last of each range.
+    scaling
+        Number of tasks at a time, and the resources of each.
+
+    Yields
+    ------
+    range, embeddings
+        A range and its (N, D) float32 embeddings, in the order in which they are computed.
+    """
+    weights_ref = ray.put({name: tensor.numpy() for name, tensor in weights.items()})
+    task = ray.remote(_embed_range).options(
+        num_cpus=scaling.threads, num_gpus=1 if scaling.gpu else 0, max_retries=MAX_FAILURES
+    )
+    waiting = list(ranges)
+    running: dict[ray.ObjectRef[NDArray[np.float32]], Range] = {}
+    while waiting or running:
+        # One more than can run: so workers need not wait, and few results are in memory at a time.
+        while waiting and len(running) <= scaling.workers:
+            part = waiting.pop(0)
+            running[task.remote(spec, weights_ref, dataset_ref, part, scaling)] = part
+        (done,), _ = ray.wait(list(running))
+        yield running.pop(done), ray.get(done)
+
+
+def _embed_range(
+    spec: ModelSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    dataset: Dataset,
+    part: Range,
+    scaling: Scaling,
+) -> NDArray[np.float32]:
+    torch.set_num_threads(scaling.threads)
+    model = load_model(spec, {name: torch.tensor(array) for name, array in weights.items()})
+    device = torch.device("cuda" if scaling.gpu else "cpu")
+    return embed_images(model, dataset.train.part(*part), device)
+
+
+def resolve_precision(setting: str, *, gpu: bool) -> Precision:
+    """Return the precision that a setting stands for on the cluster's GPUs, or its CPUs.
+
+    Parameters
+    ----------
+    setting
+        A precision, or ``auto``.
+    gpu
+        Whether trainings run on GPUs; ``auto`` is resolved on one of them, since the node of this
+        process may have none.
+    """
+    if not gpu or setting != "auto":
+        return resolved_precision(setting, torch.device("cpu"))
+    task = ray.remote(resolved_precision).options(num_gpus=1)
+    precision: Precision = ray.get(task.remote(setting, torch.device("cuda")))
+    return precision

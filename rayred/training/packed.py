@@ -1,4 +1,4 @@
-"""Several networks of one architecture as one: their convolutions become grouped convolutions.
+"""Several networks of one architecture as one batched network; README.md here explains it.
 
 Legend: P networks, B images of a batch each, C channels, H × W pixels, K classes.
 """
@@ -17,15 +17,22 @@ from rayred.training.compiled import compiled
 
 
 class PackedModels:
-    """Models that differ in their weights alone, passed through together.
+    """The forward pass of models that differ in their weights alone.
 
-    Parameters and buffers stay the models' own: they are stacked for a pass, gradients flow back
-    to them, and the running statistics of batch norm are written back. So each has its optimiser
-    and its state as if it were alone.
+    Parameters and buffers stay the models' own: they are stacked for each pass, gradients flow back
+    to them, and the running statistics of batch norm are written back to them.
     """
 
     def __init__(self, models: Sequence[Classifier], is_compiled: bool) -> None:
-        """Take on models that are being trained."""
+        """Prepare the pass; nothing is copied from the models yet.
+
+        Parameters
+        ----------
+        models
+            P models, in training mode.
+        is_compiled
+            Compile the batched pass.
+        """
         self.models = models
         skeleton = deepcopy(models[0].network).to("meta").train()
 
@@ -38,12 +45,12 @@ class PackedModels:
         self._together = compiled(together, as_cuda_graph=False) if is_compiled else together
 
     def __call__(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the logits of one batch of raw pixels for each model, each (B, K).
+        """Return the logits of each model for its batch, P tensors (B, K).
 
         Parameters
         ----------
         batches
-            P batches, each (B, C, H, W) uint8.
+            P tensors (B, C, H, W) uint8.
         """
         networks = [model.network for model in self.models]
         weights = _stacked([dict(network.named_parameters()) for network in networks])

@@ -20,11 +20,13 @@ from rayred.config import Train
 from rayred.models.fast_net import FilterConv
 
 MUON_MOMENTUM = 0.6
+"""Momentum of Muon, as in airbench94_muon.py (github.com/KellerJordan/cifar10-airbench)."""
 MUON_NS_STEPS = 3
+"""Newton–Schulz iterations of Muon, from the same source."""
 
 
 def learning_rate(recipe: Train, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up from 0, then cosine to 0.
+    """Return the learning rate of a step, counted from 0: linear warm-up from 0, then cosine to 0.
 
     Source: arXiv 1901.11409, section 4 (warm-up 0 to 0.1 over 2,500 of 100,000 steps).
     """
@@ -35,10 +37,10 @@ def learning_rate(recipe: Train, step: int) -> float:
 
 
 class RecipeOptimizer:
-    """The optimiser of a recipe: SGD, or Muon for filters beside SGD for the other weights."""
+    """The optimiser of a recipe: SGD for all weights, or Muon for filters and SGD for the rest."""
 
     def __init__(self, recipe: Train, model: nn.Module) -> None:
-        """Take on the model's trained weights."""
+        """Make the optimiser of the weights of a model that need gradients."""
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         self.parts: list[_Sgd | _Muon]
         if recipe.optimizer == "sgd":
@@ -51,7 +53,7 @@ class RecipeOptimizer:
         self.parts = [_Muon(filters), _Sgd(others, recipe, recipe.weight_decay / recipe.lr)]
 
     def step(self, lr: float) -> None:
-        """Take one step at a learning rate, and forget the gradients."""
+        """Take one step at a learning rate, and drop the gradients."""
         for part in self.parts:
             part.step(lr)
 
@@ -60,7 +62,7 @@ class RecipeOptimizer:
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Load the states that `state_dict` returned."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
 
@@ -125,7 +127,7 @@ class _Muon:
 
 @torch.no_grad()
 def _give_filters_unit_scale(optimizer: Optimizer, *_: object) -> None:
-    """Scale each matrix of filters to a mean filter length of 1: batch norm makes scale idle."""
+    """Scale each weight to a mean filter length of 1; batch norm cancels the scale."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
             weight *= len(weight) ** 0.5 / weight.norm()

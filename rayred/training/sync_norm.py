@@ -1,6 +1,6 @@
-"""Batch norm over the batches of all workers: W workers train as one does with the same batch.
+"""Batch norm over the batches of all workers, on CPUs, where `torch.nn.SyncBatchNorm` does not run.
 
-Legend: B images a worker, C channels, H × W pixels.
+Legend: W workers, B images a worker, C channels, H × W pixels.
 """
 
 from __future__ import annotations
@@ -12,25 +12,33 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rayred.training.gathering import Gather
+
+def synchronise(model: nn.Module) -> None:
+    """Replace every batch norm of a model by one over the batches of all workers."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, SyncedBatchNorm2d(child))
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """What `torch.nn.SyncBatchNorm` does, which has no CPU version. Workers' batches are equal."""
+    """Batch norm by the statistics of all workers' images, of which each worker has as many."""
 
-    def __init__(self, like: nn.BatchNorm2d, gather: Gather) -> None:
+    def __init__(self, like: nn.BatchNorm2d) -> None:
+        """Take over the parameters and running statistics of another batch norm."""
         super().__init__(like.num_features, like.eps, like.momentum)
         self.weight, self.bias = like.weight, like.bias
         self.running_mean, self.running_var = like.running_mean, like.running_var
-        self.gather = gather
+        # torch.compile cannot trace it, and would try again for every batch norm.
+        self._normalise = torch.compiler.disable(_NormaliseTogether.apply)  # type: ignore[no-untyped-call]
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Normalise by the statistics of all workers' images; in evaluation by the running ones."""
+        """Normalise by the statistics of the whole batch; in evaluation by the running ones."""
         if not self.training:
             return super().forward(x_BCHW)
         y_BCHW: Tensor
-        y_BCHW, mean_C, variance_C = _NormaliseTogether.apply(
-            x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps, self.gather
+        y_BCHW, mean_C, variance_C = self._normalise(
+            x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps
         )
         count = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
         with torch.no_grad():
@@ -46,20 +54,19 @@ class _NormaliseTogether(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float, gather: Gather
+        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0))
-        means_WC, variances_WC = gather(own).unbind(1)
+        own_2C = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0))
+        means_WC, variances_WC = _gather(own_2C).unbind(1)
         mean_C = means_WC.mean(0)
         variance_C = (variances_WC + (means_WC - mean_C).square()).mean(0)
         y_BCHW = F.batch_norm(x_BCHW, mean_C, variance_C, weight_C, bias_C, eps=eps)
         ctx.save_for_backward(x_BCHW, weight_C, mean_C, (variance_C + eps).rsqrt())
-        ctx.gather = gather
         ctx.mark_non_differentiable(mean_C, variance_C)
         return y_BCHW, mean_C, variance_C
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         dy_BCHW = gradients[0]
         x_BCHW, weight_C, mean_C, scale_C = ctx.saved_tensors
         # Sums over this worker's images, where x' = (x − mean) · scale.
@@ -67,19 +74,18 @@ class _NormaliseTogether(torch.autograd.Function):
             dy_BCHW, x_BCHW, weight_C, None, None, mean_C, scale_C, True, 0.0, [False, True, True]
         )
         images = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
-        mean_dy_C, mean_dy_x_C = ctx.gather(torch.stack([dy_C, dy_x_C])).sum(0) / images
+        mean_dy_C, mean_dy_x_C = _gather(torch.stack([dy_C, dy_x_C])).sum(0) / images
         # dx = (dy − mean dy − x' · mean of dy x') · scale · weight
         of_dy_C = scale_C * weight_C
         of_x_C = -of_dy_C * scale_C * mean_dy_x_C
         rest_C = -of_dy_C * mean_dy_C - of_x_C * mean_C
         dy_C11, x_C11, rest_C11 = (v[:, None, None] for v in (of_dy_C, of_x_C, rest_C))
         dx_BCHW = torch.addcmul(rest_C11, x_BCHW, x_C11).addcmul_(dy_BCHW, dy_C11)
-        return dx_BCHW, dy_x_C, dy_C, None, None
+        return dx_BCHW, dy_x_C, dy_C, None
 
 
-def synchronise(model: nn.Module, gather: Gather) -> None:
-    """Replace every batch norm of a model by one over the batches of all workers."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, SyncedBatchNorm2d(child, gather))
+def _gather(own: Tensor) -> Tensor:
+    """Return the tensors of all workers, (W, ...), by rank."""
+    everyones = own.new_empty(torch.distributed.get_world_size(), *own.shape)
+    torch.distributed.all_gather(list(everyones), own)
+    return everyones

@@ -1,14 +1,17 @@
-"""What is left of a training when its workers are gone, and the file that it is kept in."""
+"""A finished training apart from its process: its weights, its curve, and the file of both."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from rayred.models import Classifier, ModelSpec
-from rayred.training.loop import Point, load_model
+from rayred.models import Classifier, ModelSpec, build_model
+from rayred.results.curve import Point
+from rayred.training.task import Outcome, Task
 
 
 @dataclass(frozen=True)
@@ -16,28 +19,43 @@ class Trained:
     """A finished training."""
 
     test_accuracy: float
-    """0 to 1."""
+    """Share of test images classified correctly, 0 to 1."""
     train_seconds: float
     """Seconds spent on training steps."""
     curve: tuple[Point, ...]
+    """Points in order of their steps; the last one is evaluated."""
     spec: ModelSpec
     """The model, apart from its weights."""
-    weights: dict[str, torch.Tensor]
-    """State of the model."""
+    weights: dict[str, Tensor]
+    """State of the model, on the CPU."""
+
+    @classmethod
+    def of(cls, task: Task, outcome: Outcome) -> Trained:
+        """Return the outcome of a task with its weights on the CPU."""
+        weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
+        seconds, curve = outcome.train_seconds, outcome.curve
+        return cls(outcome.test_accuracy, seconds, curve, task.spec, weights)
 
     def model(self) -> Classifier:
-        """Return the trained model, on the CPU and ready for evaluation."""
+        """Return the trained model, on the CPU and in evaluation mode."""
         return load_model(self.spec, self.weights)
 
 
+def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:
+    """Return a network with the given weights, in evaluation mode."""
+    model = build_model(spec)
+    model.load_state_dict(dict(weights))
+    return model.eval()
+
+
 def save_trained(path: Path, trained: Trained) -> None:
-    """Write a finished training, weights included."""
+    """Write a finished training to a file, weights included."""
     curve = [asdict(point) for point in trained.curve]
     torch.save({**vars(trained), "curve": curve, "spec": asdict(trained.spec)}, path)
 
 
 def load_trained(path: Path) -> Trained:
-    """Read what `save_trained` wrote."""
+    """Return the training in a file that `save_trained` wrote."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     stored["curve"] = tuple(Point(**point) for point in stored["curve"])
     stored["spec"] = ModelSpec(**stored["spec"])

@@ -1,4 +1,4 @@
-"""Trainings on one thread, so that they have the bits of a Ray worker's."""
+"""Trainings on one thread, as several test processes share the cores."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def images(count: int, height: int = 9, width: int = 7) -> torch.Tensor:
     return torch.from_numpy(rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8))
 
 
-def test_shift_and_flip_is_torchvisions_pad_crop_and_flip():
+def test_shift_and_flip_equals_torchvisions_pad_crop_and_flip():
     x = images(64)
     chosen = draw(Augment(pad=3), 64, np.random.default_rng(1))
     ours = shift_and_flip(x, chosen, 3).permute(0, 3, 1, 2)
@@ -34,7 +34,7 @@ def test_without_augmentation_nothing_changes():
     assert torch.equal(shift_and_flip(x, chosen, 0), x)
 
 
-def test_resized_crop_is_torchvisions_on_the_same_box():
+def test_resized_crop_is_close_to_torchvisions_of_the_same_box():
     x = images(16, 32, 32)
     chosen = draw(Augment(crop="resized"), 16, np.random.default_rng(2))
     ours = resized_crop(x, chosen).permute(0, 3, 1, 2)
@@ -63,6 +63,6 @@ def test_resized_boxes_are_distributed_as_torchvisions():
     assert ours[:, 0].mean() == pytest.approx(theirs[:, 1].mean(), rel=0.1)
 
 
-def test_a_slice_of_a_draw_is_the_draw_of_those_rows():
+def test_slice_of_a_draw_has_the_parameters_of_its_rows():
     chosen = draw(Augment(), 10, np.random.default_rng(4))
     assert np.array_equal(chosen[slice(1, None, 2)].offsets, chosen.offsets[1::2])

@@ -14,14 +14,14 @@ def recipe(**changes):
     return Train.model_validate({"steps": 12, "batch_size": 8, **changes})
 
 
-def test_every_image_comes_once_an_epoch():
+def test_order_has_every_image_once_an_epoch():
     indices = np.array([3, 5, 8, 13, 21])
     order = np.concatenate(list(training_order(indices, 4, 10, seed=0)))
     for epoch in range(8):
         assert sorted(order[5 * epoch : 5 * epoch + 5]) == indices.tolist()
 
 
-def test_a_trial_sees_exactly_its_subset():
+def test_batches_have_exactly_the_chosen_images():
     digits = load_dataset("digits").train
     kept = np.array([0, 7, 9, 400])
     plain = recipe(augment={"crop": "none", "flip": False})
@@ -33,7 +33,7 @@ def test_a_trial_sees_exactly_its_subset():
     assert seen == {tuple(digits.images[index].flatten().tolist()) for index in kept}
 
 
-def test_shards_make_up_the_batches_of_one_worker():
+def test_shards_divide_the_batches_of_one_worker():
     digits = load_dataset("digits").train
     indices = np.arange(100)
     whole = list(training_batches(digits, indices, recipe(), 1, CPU, Shard()))
@@ -46,7 +46,7 @@ def test_shards_make_up_the_batches_of_one_worker():
             assert torch.equal(halves[rank][step][1], y[rank::2])
 
 
-def test_batches_after_an_interruption_are_those_that_were_missing():
+def test_batches_from_a_later_step_are_the_rest_of_all_batches():
     digits = load_dataset("digits").train
     indices = np.arange(50)
     whole = list(training_batches(digits, indices, recipe(), 2, CPU, Shard()))
@@ -57,7 +57,7 @@ def test_batches_after_an_interruption_are_those_that_were_missing():
         assert torch.equal(y, y_rest)
 
 
-def test_streamed_batches_are_the_resident_ones(tmp_path):
+def test_streamed_batches_equal_those_from_memory(tmp_path):
     from tests.data.test_folder import write_images
 
     for split in ("train", "test"):
@@ -73,7 +73,7 @@ def test_streamed_batches_are_the_resident_ones(tmp_path):
         assert torch.equal(y, y_streamed)
 
 
-def test_evaluation_sees_every_image_once_and_unchanged():
+def test_evaluation_has_every_image_once_and_unchanged():
     digits = load_dataset("digits").test
     parts = [
         [x for x, _ in evaluation_batches(digits, CPU, Shard(rank, 3), batch_size=64)]

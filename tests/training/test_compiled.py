@@ -1,6 +1,7 @@
 """Compiled networks against the same networks as they are."""
 
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -9,16 +10,23 @@ import torch
 from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import ConfigError
+from rayred.training import Outcome, Task, train_pack
 from rayred.training.compiled import compile_errors, compiled
-from rayred.training.loop import Outcome, Task, train_pack
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each kind of processor a cache of its own: torch shares one between them."""
+    kind = torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/rayred-tests-{kind}")
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "cache")
 @pytest.mark.parametrize("packs", [[[3], [5]], [[3, 5]]], ids=["alone", "packed"])
-def test_compiled_networks_train_as_others_do(packs):
+def test_compiled_networks_have_the_weights_of_plain_ones(packs):
     digits, rows = load_dataset("digits"), np.arange(100)
-    for seeds in packs:  # the second is a network that has not been seen when it was compiled
+    for seeds in packs:  # alone, the second network reuses the code compiled for the first
         of = {}
         for is_compiled in (False, True):
             recipe = Train.model_validate({"steps": 6, "batch_size": 32, "compile": is_compiled})
@@ -32,7 +40,7 @@ def test_compiled_networks_train_as_others_do(packs):
                 torch.testing.assert_close(state[name], value, rtol=1e-10, atol=1e-10)
 
 
-def test_what_cannot_be_compiled_is_told(monkeypatch, tmp_path):
+def test_missing_compiler_is_a_config_error(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     pass_on = compiled(torch.nn.ELU(), as_cuda_graph=False)
@@ -43,7 +51,7 @@ def test_what_cannot_be_compiled_is_told(monkeypatch, tmp_path):
         pass_on(torch.zeros(2, 3))
 
 
-def test_memory_that_runs_out_while_compiling_is_no_matter_of_the_config():
+def test_memory_error_while_compiling_is_no_config_error():
     def runs_out(graph, inputs):
         del graph, inputs
         raise torch.OutOfMemoryError("CUDA out of memory")

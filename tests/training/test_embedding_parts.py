@@ -10,7 +10,7 @@ def test_parts_become_one_file_in_data_set_order(tmp_path, monkeypatch):
     assert parts.ranges() == [(0, 40), (40, 80), (80, 97)]
     parts.keep((80, 97), whole[80:])
     parts.keep((0, 40), whole[:40])
-    # What a killed run has left is not computed again.
+    # A later run finds the parts of a killed one.
     left = EmbeddingParts(tmp_path / "parts", len(whole))
     assert left.missing() == [(40, 80)]
     left.keep((40, 80), whole[40:80])

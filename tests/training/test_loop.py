@@ -1,210 +1,115 @@
-import time
-from dataclasses import replace
-from types import SimpleNamespace
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
 
-from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import TrainingError
-from rayred.training.batches import Shard
-from rayred.training.loop import (
-    Task,
-    Worker,
-    _CheckpointClock,
-    evaluate,
-    load_model,
-    train_model,
-)
-
-PLAIN = {"crop": "pad", "pad": 1, "flip": False}
-
-
-def task(seed: int = 0, **changes: object) -> Task:
-    settings = {"steps": 40, "batch_size": 64, "augment": PLAIN, **changes}
-    recipe = Train.model_validate(settings)
-    return Task.for_dataset("resnet8", load_dataset("digits"), recipe, seed)
-
-
-def weights(model: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+from rayred.models import build_model
+from rayred.training import evaluate, train_model
+from tests.training.examples import MUON, large_digits, task, weights
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others():
     digits, subset = load_dataset("digits"), np.arange(0, 1297, 3)
-    first = train_model(task(steps=10), digits, subset)
-    again = train_model(task(steps=10), digits, subset)
-    other = train_model(task(seed=1, steps=10), digits, subset)
+    first = train_model(task(), digits, subset)
+    again = train_model(task(), digits, subset)
+    other = train_model(task(seed=1), digits, subset)
     assert torch.equal(weights(first.model), weights(again.model))
-    assert first.test_accuracy == again.test_accuracy
+    assert first.curve == again.curve
     assert not torch.equal(weights(first.model), weights(other.model))
 
 
-@pytest.mark.parametrize(
-    ("model", "changes"),
-    [("resnet8", {}), ("fastnet-small", {"optimizer": "muon", "lr": 0.1, "warmup_steps": 0})],
-)
-def test_a_training_that_goes_on_from_a_checkpoint_ends_as_an_uninterrupted_one(model, changes):
-    digits, subset = larger_digits(), np.arange(0, 1297, 3)
-    recipe = Train.model_validate(
-        {"steps": 14, "batch_size": 64, "augment": PLAIN, "checkpoint_steps": 5, **changes}
-    )
-    job = Task.for_dataset(model, digits, recipe, 0)
-    snapshots = {}
+@pytest.mark.parametrize(("model", "changes"), [("resnet8", {}), ("fastnet-small", MUON)])
+def test_resumed_training_has_the_bits_of_an_uninterrupted_one(model, changes):
+    dataset = load_dataset("digits") if model == "resnet8" else large_digits(64)
+    subset, states = np.arange(0, 640, 3), {}
+    job = task(model=model, steps=8, checkpoint_steps=3, **changes)
 
     def save(state):
-        snapshots[state["step"]] = torch_copy(state)
+        states[state["step"]] = deepcopy(state)
 
-    whole = train_model(job, digits, subset, save=save)
-    assert sorted(snapshots) == [5, 10]
-    assert snapshots[10]["summed"] == 3  # an epoch ends after the seventh step, not the tenth
-    rest = train_model(job, digits, subset, resume=snapshots[10])
+    whole = train_model(job, dataset, subset, save=save)
+    assert sorted(states) == [3, 6]
+    assert states[6]["summed"] == 2  # the first epoch ends after the fourth step
+    assert states[6]["pack"][0]["losses"] > 0
+    rest = train_model(job, dataset, subset, resume=states[6])
     assert torch.equal(weights(whole.model), weights(rest.model))
     assert whole.curve == rest.curve
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, []),
-        ({"checkpoint_minutes": 3 / 60}, [3, 6]),
-        ({"checkpoint_minutes": 3 / 60, "checkpoint_steps": 4}, [3, 4, 7, 8]),
-    ],
-)
-def test_checkpoints_are_due_by_the_clock_and_by_steps(monkeypatch, changes, expected):
-    seconds = 0  # a step takes one
-
-    def tick(step):
-        nonlocal seconds
-        seconds = step
-
-    clock = SimpleNamespace(monotonic=lambda: seconds, perf_counter=time.perf_counter)
-    monkeypatch.setattr("rayred.training.loop.time", clock)
-    saved = []
-
-    def save(state):
-        saved.append(state["step"])
-
-    train_model(
-        task(steps=8, **changes), load_dataset("digits"), np.arange(640), save=save, tick=tick
-    )
-    assert saved == expected
+def test_loss_falls():
+    images = np.arange(64)
+    outcome = train_model(task(steps=20, warmup_steps=0), load_dataset("digits"), images)
+    losses = [point.train_loss for point in outcome.curve]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
 
 
-def test_workers_take_a_checkpoint_together_when_one_of_them_finds_it_due():
-    class OneOfTwo(Worker):
-        def mean(self, total, count):
-            assert count == 1
-            return (float(total) + 1) / 2  # the other worker's clock says yes
-
-    recipe = task(checkpoint_minutes=60).recipe
-    due = _CheckpointClock(recipe, OneOfTwo(shard=Shard(0, 2)))
-    assert [step for step in range(1, 31) if due(step)] == [10, 20, 30]
-
-
-def larger_digits():
-    """Return digits of 16 × 16 pixels."""
-    digits = load_dataset("digits")
-    train, test = (
-        replace(split, images=split.images.repeat(2, axis=1).repeat(2, axis=2))
-        for split in (digits.train, digits.test)
-    )
-    return replace(digits, train=train, test=test)
-
-
-def test_the_fast_network_learns_with_muon():
-    digits = larger_digits()
-    recipe = Train.model_validate(
-        {
-            "steps": 40,
-            "batch_size": 128,
-            "optimizer": "muon",
-            "lr": 0.24,
-            "warmup_steps": 0,
-            "weight_decay": 2e-6 * 128,
-            "augment": {"crop": "none", "flip": False},
-        }
-    )
-    job = Task.for_dataset("fastnet-small", digits, recipe, 0)
-    first = job.spec.whitening
-    outcome = train_model(job, digits, np.arange(len(digits.train)))
-    assert outcome.test_accuracy > 0.95
-    frozen = outcome.model.network.whiten.weight
-    assert torch.equal(frozen[: len(first)].flatten(1), torch.tensor(first))
-
-
-def test_mirrored_test_takes_the_mean_of_both_logits():
-    digits = load_dataset("digits")
-    model = train_model(task(steps=10), digits, np.arange(640)).model.eval()
-    x = torch.from_numpy(digits.test.images).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        logits = (model(x) + model(x.flip(3))).argmax(1).numpy()
-    expected = float((logits == digits.test.labels).mean())
-    assert evaluate(model, digits.test, mirrored=True) == pytest.approx(expected)
+def test_muon_trains_all_weights_but_the_frozen_ones():
+    dataset, images = large_digits(64), np.arange(64)
+    job = task(model="fastnet-small", steps=10, **MUON)
+    torch.manual_seed(job.seed)
+    initial = dict(build_model(job.spec).named_parameters())
+    outcome = train_model(job, dataset, images)
+    assert outcome.curve[-1].train_loss < outcome.curve[0].train_loss
+    for name, weight in outcome.model.named_parameters():
+        assert weight.requires_grad != torch.equal(weight, initial[name]), name
+    first = torch.tensor(job.spec.whitening)
+    whiten = outcome.model.network.whiten.weight
+    assert not whiten.requires_grad
+    assert torch.equal(whiten[: len(first)].flatten(1), first)
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_every_precision_trains_float32_weights_and_leaves_torch_as_it_was(precision):
-    convolutions = torch.backends.cudnn.conv
-    before = convolutions.fp32_precision, torch.are_deterministic_algorithms_enabled()
-    exact = task(steps=20, precision=precision, deterministic=True)
-    outcome = train_model(exact, load_dataset("digits"), np.arange(1297))
-    assert all(p.dtype == torch.float32 for p in outcome.model.parameters())
-    assert outcome.test_accuracy > 0.5
-    assert before == (convolutions.fp32_precision, torch.are_deterministic_algorithms_enabled())
-
-
-def torch_copy(state):
-    import io
-
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
+def test_weights_stay_float32_in_every_precision(precision):
+    exact = task(steps=3, precision=precision, deterministic=True)
+    outcome = train_model(exact, load_dataset("digits"), np.arange(128))
+    state = outcome.model.state_dict()
+    floats = [value for value in state.values() if value.is_floating_point()]
+    assert all(value.dtype == torch.float32 for value in floats)
+    assert all(value.isfinite().all() for value in floats)
 
 
 def test_curve_has_a_point_an_epoch_and_ends_with_the_test_accuracy():
+    digits, points = load_dataset("digits"), []
+    outcome = train_model(task(), digits, np.arange(128), points.append)
+    assert outcome.curve == tuple(points)
+    assert [point.step for point in points] == [2, 4, 6, 8]
+    assert [point.epoch for point in points] == [1, 2, 3, 4]
+    assert [point.test_accuracy is None for point in points] == [True, True, True, False]
+    assert outcome.test_accuracy == points[-1].test_accuracy
+    assert outcome.test_accuracy == evaluate(outcome.model, digits.test)
+
+
+def test_evaluate_every_adds_test_accuracies():
     digits = load_dataset("digits")
-    outcome = train_model(task(), digits, np.arange(640))
-    assert [point.step for point in outcome.curve] == [10, 20, 30, 40]
-    assert [point.epoch for point in outcome.curve] == [1, 2, 3, 4]
-    assert [point.test_accuracy is None for point in outcome.curve] == [True, True, True, False]
-    assert outcome.curve[-1].test_accuracy == evaluate(outcome.model, digits.test)
-
-
-def test_test_accuracy_is_followed_where_asked_for():
-    outcome = train_model(task(evaluate_every=2), load_dataset("digits"), np.arange(640))
+    outcome = train_model(task(evaluate_every=2), digits, np.arange(128))
     assert [point.test_accuracy is None for point in outcome.curve] == [True, False, True, False]
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_with_its_reason():
+def test_tick_is_called_after_every_step():
+    steps = []
+    train_model(task(steps=3), load_dataset("digits"), np.arange(64), tick=steps.append)
+    assert steps == [1, 2, 3]
+
+
+def test_loss_that_is_not_finite_raises():
     broken = task(lr=1e30, warmup_steps=0)
     with pytest.raises(
-        TrainingError, match=r"the loss is nan after step \d+ of 40; lower train.lr"
+        TrainingError, match=r"the loss is (nan|inf) after step [48] of 8; lower train\.lr"
     ):
-        train_model(broken, load_dataset("digits"), np.arange(640))
+        train_model(broken, load_dataset("digits"), np.arange(256))
 
 
-def test_a_subset_smaller_than_a_batch_trains():
+def test_subset_smaller_than_a_batch_is_repeated_within_it():
     outcome = train_model(task(steps=3), load_dataset("digits"), np.arange(5))
+    assert outcome.curve[-1].step == 3
     assert outcome.curve[-1].epoch == pytest.approx(3 * 64 / 5)
 
 
-def test_loaded_weights_make_the_same_model():
+def test_steps_do_not_depend_on_the_number_of_images():
     digits = load_dataset("digits")
-    trained = train_model(task(steps=5), digits, np.arange(640)).model
-    loaded = load_model(task().spec, trained.state_dict())
-    assert evaluate(loaded, digits.test) == evaluate(trained, digits.test)
-
-
-def test_steps_are_fixed_whatever_the_size():
-    digits = load_dataset("digits")
-    sizes = [len(digits.train), 100]
-    steps = [train_model(task(steps=6), digits, np.arange(n)).curve[-1].step for n in sizes]
-    assert steps == [6, 6]
-
-
-def test_task_is_a_value():
-    assert replace(task(), seed=3) == task(seed=3)
+    steps = [train_model(task(steps=3), digits, np.arange(n)).curve[-1].step for n in (640, 100)]
+    assert steps == [3, 3]

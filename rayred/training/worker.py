@@ -1,0 +1,45 @@
+"""A worker of a training: its device, and its share of every batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of every batch that one worker takes: rows rank, rank + world and so on."""
+
+    rank: int = 0
+    """Number of the worker, from 0."""
+    world: int = 1
+    """Number of workers."""
+
+    @property
+    def rows(self) -> slice:
+        """The rows of a whole batch that belong to this worker."""
+        return slice(self.rank, None, self.world)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where a training runs; by default all of it, on the CPU.
+
+    Where there are several workers, each is a process of the default `torch.distributed` group.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    shard: Shard = field(default_factory=Shard)
+
+    def mean(self, total: Tensor, count: int) -> float:
+        """Return the sum of all workers' totals over the sum of their counts.
+
+        Waits for the other workers, all of which have to call this.
+        """
+        both = torch.stack([total.double(), torch.tensor(count, dtype=torch.float64).to(total)])
+        if self.shard.world > 1:
+            torch.distributed.all_reduce(both)
+        return float(both[0] / both[1])
