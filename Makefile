@@ -2,8 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+UV = $(shell command -v uv || echo $(BIN)/uv)
+PINS := --constraint constraints.txt --build-constraints constraints.txt
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo quick test lint format wheel clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,24 +16,36 @@ install: $(INSTALLED)  ## Make .venv with rayred and its pinned dependencies
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "rayred needs Python 3.11 to 3.13; choose one with: make PYTHON=python3.12" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@test -x $(BIN)/python || \
+		{ echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@command -v uv >/dev/null || test -x $(BIN)/uv || \
+		{ echo "installing uv into $(VENV)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv; }
+	@echo "installing rayred and its dependencies into $(VENV) (constraints.txt: $$(grep -c == constraints.txt) pins)"
+	$(UV) pip install --python $(BIN)/python $(PINS) --editable '.[dev]'
 	@touch $@
 
 demo: install  ## Run the main job on scikit-learn's digits
-	$(BIN)/rayred run experiments/digits.yaml
+	$(BIN)/rayred run digits
 
-test: install  ## Run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+quick: install  ## Run the tests that start neither Ray nor a training: in under a minute
+	$(PYTEST) -p tests.quick
 
-lint: install  ## Check style and types
+test: install  ## Run all tests
+	$(PYTEST)
+
+lint: install  ## Check style, types and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: install  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+wheel: install  ## Build a wheel for pip into dist/
+	$(UV) build --wheel --build-constraints constraints.txt
+
 clean:  ## Remove the virtual environment and all caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -12,14 +12,14 @@ from pathlib import Path
 from rayred import __version__
 from rayred.errors import RayredError
 
-DATASET_HELP = "digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB"
-
-ARRAY_HELP = ".npy, .npz or .parquet"
+DATASET_HELP = (
+    "data set: digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0 when done, 1 when it failed, 2 on bad input."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("rayred").setLevel(logging.INFO)
     try:
@@ -33,68 +33,114 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; docs/commands.md lists what it knows."""
     parser = argparse.ArgumentParser(
         prog="rayred",
         description="Find out how much of a labelled image data set is redundant, prove it by"
         " retraining, and get the smaller data set back.",
     )
-    parser.add_argument("--version", action="version", version=f"rayred {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"rayred {__version__}", help="print the version"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="run an experiment file, or go on with it")
-    run.add_argument("file", metavar="FILE", type=Path, help="experiment file (YAML)")
+    run = commands.add_parser("run", help="run an experiment, or finish one that was stopped")
+    run.add_argument(
+        "experiment",
+        metavar="FILE|NAME",
+        help="experiment file (YAML), or name of a shipped experiment (see rayred experiments)",
+    )
     _add_set(run)
     run.add_argument(
         "--trials",
+        dest="overrides",
         metavar="N",
-        help="sweep.trials=N; in a run folder with fewer trials, only the missing ones are run",
+        action="append",
+        type="sweep.trials={}".format,
+        help="trainings for every subset, as --set sweep.trials=N (default: the experiment's);"
+        " a finished run is extended by the missing ones",
     )
-    run.add_argument("--out", metavar="DIR", type=Path, help="run folder (default: runs/NAME)")
+    run.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="run folder, made if missing (default: runs/NAME, by the experiment's name)",
+    )
     _add_address(run)
     _add_again(run)
     run.set_defaults(call=_run)
 
-    prune = commands.add_parser("prune", help="keep one image of every redundant group")
+    experiments = commands.add_parser("experiments", help="list the experiments that are shipped")
+    experiments.set_defaults(call=_experiments)
+
+    prune = commands.add_parser("prune", help="keep one image of every group of redundant images")
     prune.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
-    _add_keep(prune)
-    prune.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write")
+    _add_keep(prune, "images")
     prune.add_argument(
-        "--embeddings", metavar="FILE", type=Path, help="one embedding an image (default: train)"
+        "--out", metavar="DIR", type=Path, required=True, help="folder to write to (required)"
+    )
+    prune.add_argument(
+        "--embeddings",
+        metavar="FILE",
+        type=Path,
+        help="embeddings to use, one an image, .npy, .npz or .parquet (default: a reference model"
+        " is trained, and its embeddings are used)",
     )
     _add_set(prune)
     _add_address(prune)
     _add_again(prune)
     prune.set_defaults(call=_prune)
 
-    cluster = commands.add_parser("cluster", help="cluster embeddings, each class on its own")
-    cluster.add_argument("embeddings", metavar="EMBEDDINGS", type=Path, help=ARRAY_HELP)
-    cluster.add_argument("--labels", metavar="LABELS", type=Path, required=True, help=ARRAY_HELP)
-    _add_keep(cluster)
-    cluster.add_argument("--out", metavar="FILE", type=Path, required=True, help=ARRAY_HELP)
+    cluster = commands.add_parser("cluster", help="find redundant rows in a file of embeddings")
+    cluster.add_argument(
+        "embeddings",
+        metavar="EMBEDDINGS",
+        type=Path,
+        help="embeddings, one a row: .npy, .npz (array embeddings) or .parquet (column embedding)",
+    )
+    cluster.add_argument(
+        "--labels",
+        metavar="LABELS",
+        type=Path,
+        required=True,
+        help="class of every row: .npy, .npz (array labels) or .parquet (column label) (required)",
+    )
+    _add_keep(cluster, "rows")
+    cluster.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="file to write the kept rows to: .npy, .npz or .parquet (required)",
+    )
     cluster.set_defaults(call=_cluster)
 
     results = commands.add_parser("results", help="print the table of a run, with the verdict")
     _add_folder(results)
     results.set_defaults(call=_results)
 
-    report = commands.add_parser("report", help="make figures and page again from a run folder")
+    report = commands.add_parser("report", help="make the figures and the page of a run again")
     _add_folder(report)
     report.set_defaults(call=_report)
 
-    ui = commands.add_parser("ui", help="open MLflow on a run's store, on this machine alone")
+    ui = commands.add_parser("ui", help="open MLflow's pages on a run, for this machine only")
     _add_folder(ui)
-    ui.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
+    ui.add_argument(
+        "--port", metavar="N", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)"
+    )
     ui.set_defaults(call=_ui)
 
-    upload = commands.add_parser("upload", help="send to MLflow what it has not got of a run")
+    upload = commands.add_parser("upload", help="send to MLflow what it does not have of a run")
     _add_folder(upload)
     upload.add_argument(
-        "--uri", help="tracking server or database (default: tracking.uri of the run)"
+        "--uri",
+        metavar="URI",
+        help="MLflow server or database to send to (default: tracking.uri of the run)",
     )
     upload.set_defaults(call=_upload)
 
-    doctor = commands.add_parser("doctor", help="say what this machine and cluster can do")
+    doctor = commands.add_parser("doctor", help="check what this machine and cluster can do")
     _add_address(doctor)
     doctor.set_defaults(call=_doctor)
     return parser
@@ -105,12 +151,17 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_again(parser: argparse.ArgumentParser) -> None:
-    over = parser.add_mutually_exclusive_group()
-    over.add_argument("--fresh", action="store_true", help="start over in the run folder")
-    over.add_argument(
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--fresh",
+        action="store_true",
+        help="delete what an earlier run left in the folder, and start over (default: go on)",
+    )
+    again.add_argument(
         "--update",
         action="store_true",
-        help="go on with a changed config: redo only what depends on the changes",
+        help="go on with settings that differ from the folder's: only what depends on them is"
+        " made again (default: refuse them)",
     )
 
 
@@ -124,9 +175,13 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _add_keep(parser: argparse.ArgumentParser) -> None:
+def _add_keep(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "--keep", type=_fraction, required=True, help="fraction of every class to keep, in (0, 1]"
+        "--keep",
+        metavar="FRACTION",
+        type=_fraction,
+        required=True,
+        help=f"share of each class's {what} to keep, above 0 and at most 1, as in 0.9 (required)",
     )
 
 
@@ -137,22 +192,24 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         metavar="KEY.PATH=VALUE",
         action="append",
         default=[],
-        help="replace a setting, as in train.lr=0.05; may be given again",
+        help="change a setting, as in train.lr=0.05; can be given several times",
     )
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
-        help="Ray cluster: auto or HOST:PORT (default: RAY_ADDRESS, else a Ray of its own here)",
+        metavar="ADDRESS",
+        help="Ray cluster to use: HOST:PORT or auto (default: RAY_ADDRESS if it is set, else Ray is"
+        " started on this machine)",
     )
 
 
 def _run(given: argparse.Namespace) -> int:
     from rayred.config.file import load_experiment
+    from rayred.config.shipped import experiment_path
 
-    trials = [] if given.trials is None else [f"sweep.trials={given.trials}"]
-    experiment = load_experiment(given.file, given.overrides + trials)
+    experiment = load_experiment(experiment_path(given.experiment), given.overrides)
 
     from rayred.pipeline import run
     from rayred.report.table import format_table
@@ -176,8 +233,16 @@ def _run(given: argparse.Namespace) -> int:
     return 1 if study.failed else 0
 
 
+def _experiments(_: argparse.Namespace) -> int:
+    from rayred.config.shipped import describe_experiments
+
+    for name, sentence in describe_experiments().items():
+        print(f"{name:<14} {sentence}")
+    return 0
+
+
 def _prune(given: argparse.Namespace) -> int:
-    from rayred.pipeline import prune
+    from rayred.pruning import prune
 
     pruned = prune(
         given.dataset,
@@ -194,23 +259,23 @@ def _prune(given: argparse.Namespace) -> int:
 
 
 def _cluster(given: argparse.Namespace) -> int:
-    from rayred.clustering.groups import group_embeddings
+    from rayred.clustering.array_files import cluster_files
 
-    kept, rows = group_embeddings(given.embeddings, given.labels, given.keep, given.out)
+    kept, rows = cluster_files(given.embeddings, given.labels, given.keep, given.out)
     print(f"{kept:,} of {rows:,} rows are kept: {given.out}")
     return 0
 
 
 def _results(given: argparse.Namespace) -> int:
     from rayred.report.table import format_table
-    from rayred.tracking.review import found_settings, results
+    from rayred.review import results
 
-    print(format_table(results(given.dir), found_settings(given.dir)))
+    print(format_table(*results(given.dir)))
     return 0
 
 
 def _report(given: argparse.Namespace) -> int:
-    from rayred.tracking.review import report
+    from rayred.review import report
 
     report(given.dir)
     print(given.dir / "report.html")
@@ -218,7 +283,7 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _ui(given: argparse.Namespace) -> int:
-    from rayred.tracking.review import tracking_of
+    from rayred.review import tracking_of
     from rayred.tracking.ui import serve
 
     uri, experiment = tracking_of(given.dir)
@@ -229,7 +294,7 @@ def _ui(given: argparse.Namespace) -> int:
 
 
 def _upload(given: argparse.Namespace) -> int:
-    from rayred.tracking.review import upload
+    from rayred.review import upload
 
     tracker = upload(given.dir, given.uri)
     if tracker.failure is not None:
