@@ -32,7 +32,7 @@ from rayred.data import load_dataset
 from rayred.data.dataset import Dataset
 from rayred.linkage import complete_linkage, linkage_trees, representatives
 from rayred.models import build_model
-from rayred.training.loop import Outcome, Task, Worker, train_model, train_pack
+from rayred.training import Outcome, Task, Worker, train_model, train_pack
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SOFT_LIMIT = 480.0

@@ -17,16 +17,16 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import ray
 
 from benchmarks.record import print_table, write_results
 from rayred.config.file import load_experiment
 from rayred.data import load_dataset
-from rayred.machines.connect import connect
-from rayred.machines.layout import Execution
-from rayred.results.trial import plan_trials
-from rayred.sweep.on_ray import SweepInputs, run_sweep
-from rayred.training.loop import Task
+from rayred.machines.connect import connect, share
+from rayred.machines.layout import Layout
+from rayred.machines.tune import Runner
+from rayred.sweep.on_ray import PackTraining, run_sweep
+from rayred.sweep.plan import plan_trials
+from rayred.training import Task
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "digits.yaml"
 
@@ -43,14 +43,16 @@ def measure() -> dict[str, float]:
         for trial in plan
     }
     with tempfile.TemporaryDirectory() as folder, connect("local") as cluster:
-        execution = Execution.plan(experiment, cluster, Path(folder))
+        layout = Layout.plan(experiment.resources, "auto", cluster, Path(folder))
         task = Task.for_dataset(experiment.model, digits, experiment.train, experiment.seed)
-        inputs = SweepInputs(task, ray.put(digits), digits.digest, subsets)
+        refs = {name: share(rows) for name, rows in subsets.items()}
+        keys = {trial.name: trial.name for trial in plan}
+        train = PackTraining(task, share(digits), refs, keys, layout)
         started = time.perf_counter()
-        results = run_sweep(plan, inputs, execution, Path(folder) / "trials", lambda _: None)
+        results = list(run_sweep(plan, len(plan), train, Runner("sweep", layout)))
         wall = time.perf_counter() - started
     training = sum(result.train_seconds or 0.0 for result in results)
-    concurrent = execution.concurrent_trials
+    concurrent = layout.concurrent_trials
     return {
         "trials": len(results),
         "concurrent_trials": concurrent,

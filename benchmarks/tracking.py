@@ -18,8 +18,9 @@ from pathlib import Path
 from benchmarks import sweep_overhead
 from benchmarks.record import print_table, write_results
 from rayred.results.trial import Trial, TrialResult
-from rayred.store import RunFolder
-from rayred.tracking.tracker import Tracker, create_store
+from rayred.store import open_store
+from rayred.tracking.client import create_store
+from rayred.tracking.tracker import Tracker
 
 RUNS = 1_000
 WRITERS = 8
@@ -35,18 +36,18 @@ DATASET: dict[str, str | int] = {
 
 def write_runs(uri: str, folder: Path, count: int) -> list[float]:
     """Log a study of `count` trials; returns the seconds that each took."""
-    folder.mkdir()
-    (folder / "identity").write_text(folder.name)
-    tracker = Tracker(uri, EXPERIMENT, RunFolder(folder), folder.name, {})
-    tracker.start(DATASET)
     seconds = []
-    for number in range(count):
-        point = {"epoch": 1.0, "train_loss": 0.5, "lr": 0.1, "test_accuracy": 0.9}
-        curve = tuple({"step": 10 * step, **point} for step in range(10))
-        trial = Trial("semantic", 0.9, number, number, "semantic-0.9")
-        started = time.perf_counter()
-        tracker.log_trial(TrialResult(trial, 100, "finished", 0.9, 1.0, curve=curve))
-        seconds.append(time.perf_counter() - started)
+    with open_store(folder, "", list) as store:
+        store.begin("study")
+        tracker = Tracker(uri, EXPERIMENT, store, folder.name, {})
+        tracker.start(DATASET)
+        for number in range(count):
+            point = {"epoch": 1.0, "train_loss": 0.5, "lr": 0.1, "test_accuracy": 0.9}
+            curve = tuple({"step": 10 * step, **point} for step in range(10))
+            trial = Trial("semantic", 0.9, number, number, "semantic-0.9")
+            started = time.perf_counter()
+            tracker.log_trial(TrialResult(trial, 100, "finished", 0.9, 1.0, curve=curve))
+            seconds.append(time.perf_counter() - started)
     if tracker.failure is not None:
         raise RuntimeError(tracker.failure)
     return seconds

@@ -34,14 +34,14 @@ from rayred.config import Data, Sweep, Train
 from rayred.config.file import load_experiment
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
-from rayred.machines.connect import WORKER_SETTINGS, Scaling, connect
-from rayred.machines.layout import Execution
+from rayred.machines.connect import WORKER_SETTINGS, connect
+from rayred.machines.layout import Layout, Scaling
+from rayred.machines.tune import Runner
 from rayred.models import build_model
-from rayred.results.trial import plan_trials
-from rayred.sweep.on_ray import SweepInputs, run_sweep
+from rayred.sweep.on_ray import PackTraining, run_sweep
+from rayred.sweep.plan import plan_trials
+from rayred.training import Task, embed_images, evaluate, train_model
 from rayred.training.batches import EVALUATION_BATCH
-from rayred.training.embedding import embed_images
-from rayred.training.loop import Task, evaluate, train_model
 from rayred.training.on_ray import train_with_ray
 from rayred.training.recipe import RecipeOptimizer, learning_rate
 
@@ -197,20 +197,22 @@ def memory_of_trials(trials: int = 4) -> dict[str, float]:
         ray.init(num_cpus=trials, include_dashboard=False, log_to_driver=False)
         sweep = Sweep(fractions=[1.0], selectors=["random"], trials=trials)
         one = Scaling()
-        execution = Execution(one, one, one, one, trials, 1, 1, folder)
-        subsets = {"full-1.0": np.arange(len(dataset.train))}
-        inputs = SweepInputs(make_task(dataset), ray.put(dataset), "random", subsets)
+        layout = Layout(one, one, one, one, trials, 1, 1, folder)
+        plan = plan_trials(sweep, 0)
+        subsets = {"full-1.0": ray.put(np.arange(len(dataset.train)))}
+        keys = {trial.name: trial.name for trial in plan}
+        train = PackTraining(make_task(dataset), ray.put(dataset), subsets, keys, layout)
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(0.2):
                 for pid, title in processes():
-                    if "_run_pack" in title or "ImplicitFunc" in title:
+                    if "_train_and_report" in title or "ImplicitFunc" in title:
                         private[pid] = max(private.get(pid, 0), private_megabytes(pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        run_sweep(plan_trials(sweep, 0), inputs, execution, Path(folder) / "t", lambda _: None)
+        list(run_sweep(plan, len(plan), train, Runner("sweep", layout)))
         ended.set()
         watcher.join()
         ray.shutdown()

@@ -17,24 +17,36 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rayred.clustering.groups import redundant_groups
     from rayred.data import load_dataset
     from rayred.linkage import CompleteLinkage, complete_linkage, representatives
     from rayred.pipeline import run
+    from rayred.pruning import prune
 
-__all__ = ["CompleteLinkage", "complete_linkage", "load_dataset", "representatives", "run"]
+__all__ = [
+    "CompleteLinkage",
+    "complete_linkage",
+    "load_dataset",
+    "prune",
+    "redundant_groups",
+    "representatives",
+    "run",
+]
 __version__ = version("rayred")
 
-_HOME = {
+_MODULES = {
     "CompleteLinkage": "rayred.linkage",
     "complete_linkage": "rayred.linkage",
     "load_dataset": "rayred.data",
+    "prune": "rayred.pruning",
+    "redundant_groups": "rayred.clustering.groups",
     "representatives": "rayred.linkage",
     "run": "rayred.pipeline",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the linkage needs no Ray, the command line no torch."""
-    if name not in _HOME:
+    """Import a name when it is first used: the linkage needs no Ray, the command line no torch."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'rayred' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -119,7 +119,7 @@ def _ray(address: str | None) -> Finding:
 
 
 def _mlflow() -> Finding:
-    from rayred.tracking.tracker import create_store
+    from rayred.tracking.client import create_store
 
     with tempfile.TemporaryDirectory() as folder:
         create_store(f"sqlite:///{folder}/mlflow.db")

@@ -2,61 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
-from rayred.clustering.array_files import read_embeddings
-from rayred.clustering.on_ray import (
-    ClassActors,
-    check_backend,
-    cluster_classes,
-    find_representatives,
-)
+from rayred import keys
+from rayred.clustering.groups import grow_trees, redundant_groups
+from rayred.clustering.on_ray import RayMap
 from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
-from rayred.config.file import load_experiment, override_experiment
-from rayred.data import Dataset, load_dataset, load_train_split
-from rayred.errors import ConfigError
-from rayred.machines.connect import connect
+from rayred.config.file import load_experiment
+from rayred.config.shipped import experiment_path
+from rayred.data import load_dataset
+from rayred.errors import DataError
+from rayred.job import Job, begin, open_job
+from rayred.machines.connect import connect, share
 from rayred.machines.environment import Environment
-from rayred.machines.layout import Execution
+from rayred.machines.tune import Runner
 from rayred.progress import progress_bar
-from rayred.pruning import write_pruned
-from rayred.results.trial import TrialResult, plan_trials, save_results
-from rayred.search.on_ray import CANDIDATES, search_settings
-from rayred.search.results import Found
-from rayred.search.trial import judged_fraction
-from rayred.selection import FULL, Candidates, Subset, make_subsets, subset_name
-from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
-from rayred.store import (
-    SWEEP_RECORD,
-    Made,
-    RunFolder,
-    check_run_folder,
-    open_run_folder,
-    write_json,
+from rayred.results.table import save_results
+from rayred.results.trial import TrialResult
+from rayred.review import (
+    TRIALS,
+    emptied_classes,
+    record_sweep,
+    start_tracking,
+    trials_so_far,
+    write_study,
 )
-from rayred.sweep.on_ray import SweepInputs, remove_stale_trials, run_sweep
+from rayred.search.on_ray import CandidateTraining, Images, search_settings
+from rayred.search.results import Candidate, Found, load_candidate
+from rayred.search.trial import Judgement, hold_out
+from rayred.selection import Candidates, Subset, make_subsets
+from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
+from rayred.store import Made
+from rayred.sweep.on_ray import PackTraining, run_sweep
+from rayred.sweep.plan import plan_trials
 from rayred.tracking.on_ray import monitoring
-from rayred.tracking.review import emptied_classes, start_tracking, study_params, write_study
 from rayred.tracking.tracker import Tracker
-from rayred.training.embedding import embed_with_ray
+from rayred.training import Trained
 from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
-from rayred.training.loop import Task
-from rayred.training.on_ray import train_with_ray
-from rayred.training.trained import Trained
-from rayred.verdict.judge import Verdict, judge
+from rayred.training.on_ray import embed_with_ray, train_with_ray
+from rayred.verdict import Verdict, judge
 
 logger = logging.getLogger(__name__)
+
+CANDIDATES = "search"
+"""Folder within the run folder with the result of every candidate."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,9 @@ class Study:
     """Trials that failed by themselves."""
     tracking_uri: str
     tracking_failure: str | None
-    """Why MLflow did not take all of the study; none if it did."""
+    """Why MLflow did not take all of the study; None if it did."""
     found: Found | None = None
-    """What `sweep.space` was searched for; none without one."""
+    """The settings found by a search; None where nothing was searched for."""
 
 
 def run(
@@ -88,15 +86,15 @@ def run(
     Parameters
     ----------
     experiment
-        The experiment, or its YAML file.
+        The experiment, its YAML file, or the name of a shipped one.
     out
         Run folder; by default ``runs/NAME``. What is already there is not made again.
     address
-        Ray cluster to work on; by default what RAY_ADDRESS says, else this machine.
+        Ray cluster to work on; by default RAY_ADDRESS, else this machine.
     fresh
         Start over in a folder that holds an earlier run.
     update
-        Go on in a folder that holds another config: only what depends on the changes is redone.
+        Go on in a folder that holds another config: only what depends on the changes is made again.
 
     Raises
     ------
@@ -104,35 +102,30 @@ def run(
         Something cannot be used as given, or failed; the message says what to do.
     """
     if not isinstance(experiment, Experiment):
-        experiment = load_experiment(Path(experiment))
+        experiment = load_experiment(experiment_path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
-    check_run_folder(path, experiment, fresh=fresh, update=update)
+    experiment = begin(experiment, path, fresh=fresh, update=update)
     dataset = load_dataset(experiment.dataset, experiment.data)
-    with connect(address) as cluster:
-        execution = Execution.plan(experiment, cluster, path)
-        for linkage in experiment.linkages():
-            check_backend(linkage, execution.clustering)
-        with open_run_folder(path, experiment, fresh=fresh, update=update) as folder:
-            folder.hold(dataset.digest)
-            execution = execution.within(folder.identity)
-            Environment.describe(cluster).save(folder)
-            tracker = start_tracking(experiment, folder, dataset.facts())
-            with _failing(tracker), monitoring(tracker, experiment.tracking.system_metrics):
-                found = _find_settings(experiment, folder, dataset, execution, tracker)
-                if found is not None:
-                    experiment = experiment.with_settings(found.settings)
-                job = _Job(experiment, folder, dataset, execution)
-                reference = _train_reference(job)
-                embeddings = _embed(job, reference)
-                with ClassActors(embeddings.value, *job.clustering) as actors:
-                    trees = _grow_trees(job, embeddings, actors)
-                    subsets = _choose_subsets(job, embeddings, trees, actors)
-                results = _sweep(job, subsets, tracker)
-                verdict = judge(experiment.dataset_name, results, experiment.verdict.margin)
-                write_study(experiment, folder, dataset, verdict, results, found)
-                tracker.finish(reference.value)
+    with (
+        connect(address) as cluster,
+        open_job(experiment, path, dataset, cluster, fresh=fresh, update=update) as job,
+    ):
+        Environment.describe(cluster).save(job.store)
+        tracker = start_tracking(job.experiment, job.store, dataset.facts())
+        metrics = job.experiment.tracking.system_metrics
+        with _failing(tracker), monitoring(tracker, metrics):
+            job, found = _find_settings(job, tracker)
+            reference = train_reference(job)
+            embeddings = embed(job, reference)
+            with job.class_map() as map:
+                trees = cluster_classes(job, embeddings, map)
+                subsets = choose_subsets(job, embeddings, trees, map)
+            results = _sweep(job, subsets, tracker)
+            verdict = judge(job.experiment.dataset_name, results, job.experiment.verdict.margin)
+            write_study(job.experiment, job.store, dataset, verdict, results, found)
+            tracker.finish(reference.value)
     failed = tuple(result for result in results if result.status == "failed")
-    return Study(folder.path, verdict, failed, tracker.uri, tracker.failure, found)
+    return Study(job.store.path, verdict, failed, tracker.uri, tracker.failure, found)
 
 
 @contextmanager
@@ -145,218 +138,154 @@ def _failing(tracker: Tracker) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A data set made smaller."""
+def _find_settings(job: Job, tracker: Tracker) -> tuple[Job, Found | None]:
+    """Search for the settings that `sweep.space` leaves open, and go on with those found."""
+    sweep, seed = job.experiment.sweep, job.experiment.seed
+    if not sweep.space:
+        return job, None
+    stored = job.store.all_kept(CANDIDATES)
+    known = {key: load_candidate(one["candidate"]) for key, one in stored.items()}
+    train = CandidateTraining(
+        choose=job.experiment.candidate,
+        judgement=Judgement.of(sweep, seed),
+        images=Images.of(*hold_out(job.dataset, sweep.search.validation, seed)),
+        numerics=job.experiment.resources.trial_numerics(),
+        layout=job.layout,
+        known=known,
+    )
+    key = keys.search(start=train.key({}), space=sweep.space, settings=sweep.search.deciding())
 
-    folder: Path
-    """Where `kept.npy`, `groups.parquet` and, of an image folder, `images/` lie."""
-    kept: Subset
-    n_images: int
-    """Images of the whole data set."""
+    def keep(candidate_key: str, candidate: Candidate) -> None:
+        content = {"search": key, "candidate": asdict(candidate)}
+        job.store.keep(CANDIDATES, candidate.name, candidate_key, content)
+        tracker.log_candidate(candidate)
 
+    def search() -> Found:
+        before = [known[name] for name, one in stored.items() if one["search"] == key]
+        return search_settings(sweep, train, before, keep, Runner("search", job.layout))
 
-def prune(
-    dataset: str,
-    keep: float,
-    out: Path | str,
-    *,
-    embeddings: Path | None = None,
-    overrides: Sequence[str] = (),
-    address: str | None = None,
-    fresh: bool = False,
-    update: bool = False,
-) -> Pruned:
-    """Return the smaller data set without proving anything: one image of every redundant group.
-
-    Parameters
-    ----------
-    dataset
-        Name of the data set; of a ``folder:PATH``, PATH/CLASS/* will do.
-    keep
-        Fraction of every class to keep, in (0, 1].
-    out
-        Folder for what is made.
-    embeddings
-        File with one embedding an image, in data set order; by default those of a reference
-        model that is trained now.
-    overrides
-        ``key.path=value`` settings of the reference training and the linkage.
-    address, fresh, update
-        As of `run`.
-
-    Raises
-    ------
-    RayredError
-        Something cannot be used as given, or failed; the message says what to do.
-    """
-    sweep = {"fractions": [keep], "selectors": ["semantic"], "trials": 1}
-    settings: dict[str, Any] = {"dataset": dataset, "sweep": sweep}
-    if dataset.startswith("parquet:"):
-        settings["data"] = {"test": dataset}
-    experiment = override_experiment(settings, "prune", overrides)
-    if experiment.sweep.space:
-        raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
-    check_run_folder(Path(out), experiment, fresh=fresh, update=update)
-    images = load_train_split(dataset, experiment.data)
-    # There is no test split to speak of: the reference is tested on what it was trained on.
-    whole = Dataset(dataset, images, images)
-    given = None if embeddings is None else read_embeddings(embeddings)
-    if given is not None and len(given) != len(images):
-        raise ConfigError(f"{embeddings}: has {len(given)} rows for {len(images)} images")
-    with connect(address) as cluster:
-        execution = Execution.plan(experiment, cluster, Path(out))
-        check_backend(experiment.linkage, execution.clustering)
-        with open_run_folder(Path(out), experiment, fresh=fresh, update=update) as folder:
-            job = _Job(experiment, folder, whole, execution.within(folder.identity))
-            if given is None:
-                space = _embed(job, _train_reference(job))
-            else:
-                rows = np.ascontiguousarray(given, np.float32)
-                space = Made(rows, hashlib.sha256(rows.data).hexdigest())
-            with ClassActors(space.value, *job.clustering) as actors:
-                trees = _grow_trees(job, space, actors)
-                kept = _choose_subsets(job, space, trees, actors).value
-            chosen = kept[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
-            write_pruned(folder, images, chosen, trees.value.groups(keep))
-    return Pruned(folder.path, chosen, len(images))
-
-
-class _Job:
-    """What every stage of one run needs."""
-
-    def __init__(
-        self, experiment: Experiment, folder: RunFolder, dataset: Dataset, execution: Execution
-    ) -> None:
-        self.experiment = experiment
-        self.folder = folder
-        self.dataset = dataset
-        self.dataset_ref = ray.put(dataset)
-        for name in dataset.skipped():
-            logger.warning("left out, as it cannot be decoded: %s", name)
-        self.execution = execution
-        self.clustering = experiment.linkage, execution.clustering
-        self.task = Task.for_dataset(experiment.model, dataset, experiment.train, experiment.seed)
-
-
-def _find_settings(
-    experiment: Experiment,
-    folder: RunFolder,
-    dataset: Dataset,
-    execution: Execution,
-    tracker: Tracker,
-) -> Found | None:
-    """Search for the settings that `sweep.space` leaves open; none if it leaves none."""
-    if not experiment.sweep.space:
-        return None
-    inputs = {
-        "dataset": dataset.digest,
-        "model": experiment.model,
-        "train": experiment.train.decisive(),
-        "linkage": experiment.linkage.model_dump(mode="json"),
-        "fraction": judged_fraction(experiment),
-        "space": experiment.sweep.space,
-        "search": experiment.sweep.search.model_dump(mode="json"),
-        "seed": experiment.seed,
-        "workers": experiment.resources.workers,
-    }
-
-    def search(key: str) -> Found:
-        candidates = folder / CANDIDATES
-        told = tracker.log_candidate
-        return search_settings(experiment, dataset, execution, candidates, key, told)
-
-    found = folder.run(SEARCH, inputs, search).value
+    found = job.store.run(SEARCH, key, search).value
     logger.info("search: %s", found.sentence())
-    tracker.log_found(found, study_params(experiment.with_settings(found.settings)))
-    return found
+    job = job.with_settings(found.settings)
+    tracker.log_found(found, job.experiment.params())
+    return job, found
 
 
-def _train_reference(job: _Job) -> Made[Trained]:
-    settings = job.experiment
-    inputs = {
-        "dataset": job.dataset.digest,
-        "model": settings.model,
-        "train": settings.train.decisive(),
-        "seed": settings.seed,
-        "workers": settings.resources.workers,
-    }
-
-    def train(key: str) -> Trained:
-        everything = ray.put(np.arange(len(job.dataset.train)))
-        run_name = f"reference-{key}"
-        scaling, storage = job.execution.reference, job.execution.storage
-        return train_with_ray(job.task, job.dataset_ref, everything, scaling, storage, run_name)
-
-    reference = job.folder.run(REFERENCE, inputs, train)
+def train_reference(job: Job) -> Made[Trained]:
+    """Train the reference model on all training images."""
+    key = job.keys.reference(keys.array(job.rows))
     tested = "training" if job.dataset.test is job.dataset.train else "test"
+
+    def train() -> Trained:
+        scaling, storage = job.layout.reference, job.layout.storage
+        rows = share(job.rows)
+        return train_with_ray(job.task, job.dataset_ref, rows, scaling, storage, f"reference-{key}")
+
+    reference = job.store.run(REFERENCE, key, train)
     accuracy = 100 * reference.value.test_accuracy
     logger.info("reference: accuracy %.2f %% on the %s images", accuracy, tested)
     return reference
 
 
-def _embed(job: _Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
-    def embed(key: str) -> EmbeddingParts:
-        parts = EmbeddingParts(job.folder / EMBEDDING_PARTS / key, len(job.dataset.train))
-        weights, scaling = reference.value.weights, job.execution.embedding
+def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
+    """Return the reference model's embeddings of all training images, (N, D) float32."""
+    key = keys.embeddings(training=reference.key)
+    spec, weights = job.task.spec, reference.value.weights
+
+    def embed_missing() -> EmbeddingParts:
+        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, len(job.rows))
         missing = parts.missing()
         done = parts.n_images - sum(end - first for first, end in missing)
+        found = embed_with_ray(spec, weights, job.dataset_ref, missing, job.layout.embedding)
         with progress_bar("embeddings", "image", parts.n_images, done) as bar:
-            found = embed_with_ray(job.task.spec, weights, job.dataset_ref, missing, scaling)
             for part, embeddings in found:
                 parts.keep(part, embeddings)
                 bar.update(len(embeddings))
         return parts
 
-    embeddings = job.folder.run(EMBEDDINGS, {"reference": reference.key}, embed)
-    job.folder.remove(EMBEDDING_PARTS)
+    embeddings = job.store.run(EMBEDDINGS, key, embed_missing)
+    job.store.remove(EMBEDDING_PARTS)
     return embeddings
 
 
-def _grow_trees(
-    job: _Job, embeddings: Made[NDArray[np.float32]], actors: ClassActors
+def cluster_classes(
+    job: Job, embeddings: Made[NDArray[np.float32]], map: RayMap
 ) -> Made[ClassTrees]:
-    smallest = min(job.experiment.sweep.fractions)
-    inputs = {
-        "embeddings": embeddings.key,
-        "linkage": job.experiment.linkage.model_dump(mode="json"),
-        "smallest": smallest,
-    }
+    """Cluster every class down to the smallest fraction."""
+    labels, smallest = job.dataset.train.labels, min(job.experiment.sweep.fractions)
+    grow = partial(grow_trees, map=map, workers=map.workers, device=map.device)
 
-    def grow(_: str) -> ClassTrees:
-        return cluster_classes(actors, job.dataset.train.labels, smallest)
+    def cluster() -> ClassTrees:
+        with clustering_errors():
+            return grow(embeddings.value, labels, smallest, job.experiment.linkage)
 
-    return job.folder.run(TREES, inputs, grow)
+    return job.store.run(TREES, job.keys.trees(embeddings.key), cluster)
 
 
-def _choose_subsets(
-    job: _Job,
-    embeddings: Made[NDArray[np.float32]],
-    trees: Made[ClassTrees],
-    actors: ClassActors,
-) -> Made[dict[str, Subset]]:
-    sweep, seed = job.experiment.sweep, job.experiment.seed
-    chosen = sweep.model_dump(mode="json", include={"fractions", "selectors", "trials"})
-    inputs = {"trees": trees.key, "sweep": chosen, "seed": seed}
+def choose_subsets(
+    job: Job, embeddings: Made[NDArray[np.float32]], trees: Made[ClassTrees], map: RayMap
+) -> dict[str, Subset]:
+    """Return the rows that every selector keeps at every fraction, by name."""
+    sweep, labels = job.experiment.sweep, job.dataset.train.labels
+    smaller = [fraction for fraction in sweep.fractions if fraction < 1]
     for note in emptied_classes(job.dataset, sweep.fractions):
         logger.warning("%s", note)
 
-    def choose(_: str) -> dict[str, Subset]:
-        smaller = [fraction for fraction in sweep.fractions if fraction < 1]
-        wanted = smaller if "semantic" in sweep.selectors else []
-        images = find_representatives(actors, trees.value, wanted)
-        labels = job.dataset.train.labels
-        candidates = Candidates(labels, embeddings.value, trees.value, images)
-        return make_subsets(candidates, sweep, seed)
+    def choose() -> dict[str, Subset]:
+        with clustering_errors():
+            groups = redundant_groups(
+                embeddings.value,
+                labels,
+                smaller if "semantic" in sweep.selectors else [],
+                job.experiment.linkage,
+                map=map,
+                workers=map.workers,
+                device=map.device,
+                trees=trees.value,
+            )
+        candidates = Candidates(labels, embeddings.value, groups)
+        return make_subsets(candidates, sweep, job.experiment.seed)
 
-    return job.folder.run(SUBSETS, inputs, choose)
+    return job.store.run(SUBSETS, job.keys.subsets(trees.key), choose).value
 
 
-def _sweep(job: _Job, subsets: Made[dict[str, Subset]], tracker: Tracker) -> list[TrialResult]:
+@contextmanager
+def clustering_errors() -> Iterator[None]:
+    """Turn what the clustering cannot use into an error of the data."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"the embeddings cannot be clustered: {error}") from error
+
+
+def _sweep(job: Job, subsets: dict[str, Subset], tracker: Tracker) -> list[TrialResult]:
+    """Run the trials that have no result yet, and return the results of all."""
     plan = plan_trials(job.experiment.sweep, job.experiment.seed)
-    inputs = SweepInputs(job.task, job.dataset_ref, job.dataset.digest, subsets.value)
-    remove_stale_trials(plan, inputs, job.execution, job.folder / "trials")
-    write_json(job.folder / SWEEP_RECORD, {"study": job.folder.identity})
-    results = run_sweep(plan, inputs, job.execution, job.folder / "trials", tracker.log_trial)
-    save_results(job.folder / "results.parquet", results)
-    return results
+    digests = {name: keys.array(rows) for name, rows in subsets.items()}
+    trial_keys = {trial.name: job.keys.trial(trial, digests[trial.subset]) for trial in plan}
+    record_sweep(job.store, trial_keys)
+    results = {result.trial.name: result for result in trials_so_far(job.store, plan)}
+    for result in results.values():
+        tracker.log_trial(result)
+    if results:
+        logger.info("sweep: %d of %d trials are already done", len(results), len(plan))
+    missing = [trial for trial in plan if trial.name not in results]
+    needed = {trial.subset: share(subsets[trial.subset]) for trial in missing}
+    train = PackTraining(job.task, job.dataset_ref, needed, trial_keys, job.layout)
+    with closing(run_sweep(missing, len(plan), train, Runner("sweep", job.layout))) as ended:
+        for result in ended:
+            name = result.trial.name
+            job.store.keep(TRIALS, name, trial_keys[name], asdict(result))
+            results[name] = result
+            tracker.log_trial(result)
+            logger.info(
+                "sweep: %*d/%d %-20s %s",
+                len(str(len(plan))),
+                len(results),
+                len(plan),
+                name,
+                result.describe(),
+            )
+    in_order = [results[trial.name] for trial in plan]
+    save_results(job.store.place("results.parquet"), in_order)
+    return in_order

@@ -1,29 +1,132 @@
-"""The smaller data set, as files."""
+"""The smaller data set without a study: one image of every redundant group, as files."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rayred.data import Split
-from rayred.store import RunFolder, replacing
+from rayred import keys
+from rayred.clustering.array_files import read_embeddings
+from rayred.config import Experiment
+from rayred.config.file import override_experiment
+from rayred.data import Dataset, Split, load_train_split
+from rayred.errors import ConfigError
+from rayred.files import replacing
+from rayred.job import begin, open_job
+from rayred.machines.connect import connect
+from rayred.pipeline import choose_subsets, cluster_classes, embed, train_reference
+from rayred.results.trial import FULL
+from rayred.selection import Subset, subset_name
+from rayred.store import Made, Store
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A data set made smaller."""
+
+    folder: Path
+    """Folder with `kept.npy`, `groups.parquet` and, of an image folder, `images/`."""
+    kept: Subset
+    """(n,) int64, ascending: the images that are kept."""
+    n_images: int
+    """Images of the whole data set."""
+
+
+def prune(
+    dataset: str,
+    keep: float,
+    out: Path | str,
+    *,
+    embeddings: Path | None = None,
+    overrides: Sequence[str] = (),
+    address: str | None = None,
+    fresh: bool = False,
+    update: bool = False,
+) -> Pruned:
+    """Return the smaller data set without proving anything: one image of every redundant group.
+
+    Parameters
+    ----------
+    dataset
+        Name of the data set; of a ``folder:PATH``, PATH/CLASS/* will do.
+    keep
+        Fraction of every class to keep, in (0, 1].
+    out
+        Folder for the result.
+    embeddings
+        File with one embedding an image, in data set order; by default those of a reference
+        model that is trained now.
+    overrides
+        ``key.path=value`` settings of the reference training and the linkage.
+    address
+        Ray cluster to work on; by default RAY_ADDRESS, else this machine.
+    fresh
+        Start over in a folder that holds an earlier run.
+    update
+        Go on in a folder that holds another config: only what depends on the changes is made again.
+
+    Raises
+    ------
+    RayredError
+        Something cannot be used as given, or failed; the message says what to do.
+    """
+    experiment = _experiment(dataset, keep, overrides)
+    path = Path(out)
+    experiment = begin(experiment, path, fresh=fresh, update=update)
+    images = load_train_split(dataset, experiment.data)
+    # There is no test split: the reference is tested on the images that it was trained on.
+    whole = Dataset(dataset, images, images)
+    given = None if embeddings is None else _given(embeddings, len(images))
+    with (
+        connect(address) as cluster,
+        open_job(experiment, path, whole, cluster, fresh=fresh, update=update) as job,
+        job.class_map() as map,
+    ):
+        space = given or embed(job, train_reference(job))
+        trees = cluster_classes(job, space, map)
+        subsets = choose_subsets(job, space, trees, map)
+        kept = subsets[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
+        write_pruned(job.store, images, kept, trees.value.groups(keep))
+    return Pruned(job.store.path, kept, len(images))
+
+
+def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experiment:
+    sweep = {"fractions": [keep], "selectors": ["semantic"], "trials": 1}
+    settings: dict[str, Any] = {"dataset": dataset, "sweep": sweep}
+    if dataset.startswith("parquet:"):
+        settings["data"] = {"test": dataset}
+    experiment = override_experiment(settings, "prune", overrides)
+    if experiment.sweep.space:
+        raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
+    return experiment
+
+
+def _given(path: Path, n_images: int) -> Made[NDArray[np.float32]]:
+    embeddings = read_embeddings(path)
+    if len(embeddings) != n_images:
+        raise ConfigError(f"{path}: has {len(embeddings)} rows for {n_images} images")
+    rows = np.ascontiguousarray(embeddings, np.float32)
+    return Made(rows, keys.array(rows))
 
 
 def write_pruned(
-    folder: RunFolder, split: Split, kept: NDArray[np.int64], groups: NDArray[np.int64]
+    store: Store, split: Split, kept: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> None:
     """Write kept.npy, groups.parquet and, of images that are files, a tree of links to them.
 
     Parameters
     ----------
-    folder
-        Where to write.
+    store
+        Folder to write to.
     split
         The N images.
     kept
@@ -31,7 +134,7 @@ def write_pruned(
     groups
         (N,) redundant group of every image.
     """
-    with replacing(folder / "kept.npy") as temporary:
+    with replacing(store.place("kept.npy")) as temporary:
         np.save(temporary, kept)
     rows = np.arange(len(split))
     table = pa.table(
@@ -43,10 +146,10 @@ def write_pruned(
             "kept": np.isin(rows, kept),
         }
     )
-    with replacing(folder / "groups.parquet") as temporary:
+    with replacing(store.place("groups.parquet")) as temporary:
         pq.write_table(table, temporary)
     if split.folder is not None:
-        with replacing(folder / "images") as temporary:
+        with replacing(store.place("images")) as temporary:
             for index in kept:
                 _link(split.folder / split.names[index], temporary / split.names[index])
 

@@ -1,183 +1,199 @@
-"""The run folder: what a study has made so far, so that a killed run goes on where it stopped.
+"""The run folder as a store: what a study has made so far, under keys.
 
-Every stage leaves one file or folder and, last, a record of the key that it was made under. A
-key is a digest of all that the stage's outcome depends on. What is written appears whole: it is
-made under a temporary name and renamed.
+A killed run goes on where it stopped: every stage leaves one file or folder and, last, a record of
+the key that it was made under. The manifest makes a folder rayred's, and lists what rayred has put
+there: nothing else is ever removed.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import logging
-import re
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rayred.config import OF_CHECKPOINTS, Experiment
-from rayred.config.file import dump_experiment, flatten, parse_experiment, parse_yaml
-from rayred.errors import ConfigError, RunFolderError
+from filelock import FileLock, Timeout
+
+from rayred.errors import RunFolderError
+from rayred.files import read_json, remove, remove_unfinished, replacing, write_json
 
 M = TypeVar("M")
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
-IDENTITY_FILE = "identity"
-TRIALS = "sweep.trials"
-SWEEP_RECORD = "stages/sweep.json"
-"""Says whose trials lie in the folder: written when all others have been removed."""
-DATASET_RECORD = "stages/dataset.json"
-"""Digest of the data set."""
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
-MADE_HERE = (
-    CONFIG_FILE,
-    "embedding-parts",
-    "embeddings.npy",
-    "environment.json",
-    "figures",
-    "groups.parquet",
-    "images",
-    "kept.npy",
-    "mlartifacts",
-    "mlflow.db",
-    "ray",
-    "reference.pt",
-    "report.html",
-    "results.json",
-    "results.parquet",
-    "search",
-    "search.json",
-    "stages",
-    "subsets",
-    "tracking.json",
-    "trees.npz",
-    "trials",
-)
-"""What rayred writes into a run folder, and what `--fresh` removes from it."""
+MANIFEST = "rayred.json"
+FORMAT = 1
+"""Version of the folder's layout."""
+LOCK = ".lock"
+STAGES = "stages"
+"""Folder with the record of every stage."""
 
 
 @dataclass(frozen=True)
 class Stage(Generic[M, T]):
-    """A stage's name, and how what it makes (M) is kept, and loaded again (T)."""
+    """A stage that leaves a file or folder: how its outcome (M) is saved, and loaded again (T)."""
 
     name: str
     file: str
     """File or folder within the run folder."""
-    version: int
-    """Raised whenever the code changes what the stage makes of the same inputs."""
     save: Callable[[Path, M], None]
     load: Callable[[Path], T]
 
 
 @dataclass(frozen=True)
 class Made(Generic[T]):
-    """The outcome of a stage, and the key that stands for it in the keys of later stages."""
+    """The outcome of a stage, and the key that it was made under."""
 
     value: T
     key: str
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class Store:
     """A folder that holds one study."""
 
     path: Path
 
     def __truediv__(self, name: str) -> Path:
+        """Return the path of something to read."""
+        return self.path / name
+
+    def place(self, name: str) -> Path:
+        """Return the path of something to write, and list its first part in the manifest."""
+        manifest = self._manifest()
+        first = Path(name).parts[0]
+        if first not in manifest["made"]:
+            self._write({**manifest, "made": sorted([*manifest["made"], first])})
         return self.path / name
 
     @property
     def identity(self) -> str:
-        """A name for this study that no other has, made with the folder."""
-        return (self / IDENTITY_FILE).read_text().strip()
+        """Name of the study in this folder that no study in any other folder has."""
+        manifest = self._manifest()
+        return f"{manifest['folder']}-{manifest['study']}"
 
-    def hold(self, dataset_digest: str) -> None:
-        """Take a new identity if the data set is another than the one that was worked on."""
-        known = read_json(self / DATASET_RECORD).get("digest", dataset_digest)
-        if known != dataset_digest:
-            _renew_identity(self)
-        write_json(self / DATASET_RECORD, {"digest": dataset_digest})
+    def begin(self, study: str) -> None:
+        """Begin the study of a key, or go on with it."""
+        self._write({**self._manifest(), "study": study})
 
-    def run(
-        self, stage: Stage[M, T], inputs: Mapping[str, Any], make: Callable[[str], M]
-    ) -> Made[T]:
-        """Return a stage's outcome as loaded from its file, made now if its inputs are others.
-
-        `make` is handed the stage's key.
-        """
-        key = digest({"stage": stage.name, "version": stage.version, **inputs})
-        record = self / "stages" / f"{stage.name}.json"
-        target = self / stage.file
+    def run(self, stage: Stage[M, T], key: str, make: Callable[[], M]) -> Made[T]:
+        """Return a stage's outcome as loaded from its file, made now if its key is another."""
+        record = self.place(f"{STAGES}/{stage.name}.json")
+        target = self.place(stage.file)
         if target.exists() and read_json(record).get("key") == key:
             logger.info("%s: already done", stage.name)
             return Made(stage.load(target), key)
         started = time.perf_counter()
         with replacing(target) as temporary:
-            stage.save(temporary, make(key))
+            stage.save(temporary, make())
         seconds = round(time.perf_counter() - started, 2)
         write_json(record, {"key": key, "seconds": seconds})
         logger.info("%s: done in %.1f s", stage.name, seconds)
         return Made(stage.load(target), key)
 
+    def keep(self, folder: str, name: str, key: str, content: Mapping[str, Any]) -> None:
+        """Write one of many small results under its key: ``FOLDER/NAME.KEY.json``."""
+        write_json(self.place(folder) / f"{name}.{key}.json", content)
+
+    def kept(self, folder: str, name: str, key: str) -> dict[str, Any] | None:
+        """Return what `keep` has written under a name and key; None if it has not."""
+        return read_json(self / folder / f"{name}.{key}.json") or None
+
+    def all_kept(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Return all that `keep` has written into a folder, by key."""
+        paths = sorted((self / folder).glob("[!.]*.json"))
+        return {path.name.split(".")[-2]: read_json(path) for path in paths}
+
     def remove(self, name: str) -> None:
-        """Remove a file or folder, if it is there."""
-        _remove(self / name)
+        """Remove a file or folder that rayred has put there, if it still is."""
+        if name in self._manifest()["made"]:
+            remove(self / name)
+
+    def _manifest(self) -> dict[str, Any]:
+        """Return the manifest.
+
+        Raises
+        ------
+        RunFolderError
+            There is none that can be read, or it is one of another version.
+        """
+        path = self / MANIFEST
+        try:
+            manifest = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: the manifest cannot be read: {error}") from error
+        if manifest.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{self.path}: written by another version of rayred; choose another --out"
+            )
+        made: dict[str, Any] = manifest
+        return made
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        write_json(self / MANIFEST, manifest)
 
 
 @contextmanager
-def open_run_folder(
-    path: Path, experiment: Experiment, *, fresh: bool = False, update: bool = False
-) -> Iterator[RunFolder]:
-    """Open or make the run folder of an experiment, for this process alone.
+def open_store(
+    path: Path,
+    config: str,
+    changes: Callable[[], Sequence[str]],
+    *,
+    fresh: bool = False,
+    update: bool = False,
+) -> Iterator[Store]:
+    """Open or make the run folder of a study, for this process alone.
 
     Parameters
     ----------
     path
         The folder.
-    experiment
-        The study that it is to hold.
+    config
+        The experiment as YAML, all defaults written out.
+    changes
+        Returns what makes the study another than the one in the folder.
     fresh
         Remove what an earlier run has left there.
     update
-        Go on although the config has changed: only what depends on the changes is made again.
+        Go on although there are changes: only what depends on them is made again.
 
     Raises
     ------
     RunFolderError
-        The folder cannot be written, holds something else or another config, or is in use.
+        The folder cannot be written, holds something else or another study, or is in use.
     """
+    lock = FileLock(path / LOCK, timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderError(f"{path}: another rayred is at work in this run folder") from error
     except OSError as error:
         raise RunFolderError(f"{path}: cannot write the run folder: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunFolderError(f"{path}: another rayred is at work in this run folder") from error
-        folder = RunFolder(path.resolve())
-        _claim(folder, experiment, fresh, update)
-        yield folder
+    try:
+        check_store(path, changes, fresh=fresh, update=update)
+        store = Store(path.resolve())
+        _claim(store, config, fresh)
+        yield store
+    finally:
+        lock.release()
 
 
-def check_run_folder(
-    path: Path, experiment: Experiment, *, fresh: bool = False, update: bool = False
+def check_store(
+    path: Path, changes: Callable[[], Sequence[str]], *, fresh: bool = False, update: bool = False
 ) -> None:
-    """Raise what `open_run_folder` would for what a folder holds, and touch nothing.
+    """Raise what `open_store` would because of what a folder holds; nothing is written.
 
     Raises
     ------
     RunFolderError
-        The folder holds something else or another config.
+        The folder holds something else or another study.
     """
     try:
         held = {entry.name for entry in path.iterdir()}
@@ -185,7 +201,7 @@ def check_run_folder(
         return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the run folder: {error.strerror}") from error
-    if IDENTITY_FILE not in held:
+    if MANIFEST not in held:
         foreign = [name for name in held if not name.startswith(".")]
         if foreign:
             raise RunFolderError(
@@ -193,118 +209,28 @@ def check_run_folder(
                 " --out"
             )
     elif not (fresh or update):
-        changes = _changes(path / CONFIG_FILE, experiment)
-        if changes:
+        different = changes()
+        if different:
             raise RunFolderError(
-                f"{path}: holds a run of another config: {'; '.join(changes)}. Choose another"
-                " --out, start over with --fresh, or redo only what depends on the change with"
-                " --update"
+                f"{path}: holds a run of another config: {'; '.join(different)}. Choose another"
+                " --out, start over with --fresh, or make again only what depends on the change"
+                " with --update"
             )
 
 
-def digest(inputs: Mapping[str, Any]) -> str:
-    """Return a key of 16 hexadecimal digits for JSON-like inputs."""
-    text = json.dumps(inputs, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target` that takes its place when all went well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
-    try:
-        yield temporary
-        if target.is_dir():
-            shutil.rmtree(target)
-        temporary.replace(target)
-    finally:
-        _remove(temporary)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON; the file appears whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, or an empty one where there is no readable file."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _claim(folder: RunFolder, experiment: Experiment, fresh: bool, update: bool) -> None:
-    """Make the folder this experiment's, or say why it cannot be."""
-    check_run_folder(folder.path, experiment, fresh=fresh, update=update)
-    config = folder / CONFIG_FILE
-    if not (folder / IDENTITY_FILE).exists():
-        # The identity is written first: a folder without one is no run folder, whatever it holds.
-        _renew_identity(folder)
-    elif fresh:
-        for name in MADE_HERE:
-            _remove(folder / name)
-        _renew_identity(folder)
-    elif _changes(config, experiment):
-        _renew_identity(folder)
-    _sweep_up(folder)
-    with replacing(config) as temporary:
-        temporary.write_text(dump_experiment(experiment))
-
-
-def _changes(config: Path, experiment: Experiment) -> list[str]:
-    """Return what makes the experiment another than that in the folder.
-
-    More trials do not, nor when checkpoints are taken.
-    """
-    if not config.exists():
-        return []
-    free = {f"train.{name}" for name in OF_CHECKPOINTS}
-    before, now = (
-        {key: value for key, value in settings.items() if key not in free}
-        for settings in _settings(config, experiment)
-    )
-    if {**before, TRIALS: None} == {**now, TRIALS: None} and before.get(TRIALS, 0) < now[TRIALS]:
-        return []
-    return [
-        f"{key} ({before.get(key)!r} there, {now.get(key)!r} now)"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-
-
-def _settings(config: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings in the folder and those of the experiment, flat."""
-    stored = parse_yaml(config.read_text(), str(config))
-    if not isinstance(stored, dict):
-        raise RunFolderError(f"{config}: holds no settings; start over with --fresh")
-    # With defaults for settings that are newer than the folder; of another version: as it is.
-    with suppress(ConfigError):
-        stored = parse_experiment(stored, str(config)).model_dump(mode="json")
-    return flatten(stored), flatten(experiment.model_dump(mode="json"))
-
-
-def _renew_identity(folder: RunFolder) -> None:
-    with replacing(folder / IDENTITY_FILE) as temporary:
-        temporary.write_text(uuid.uuid4().hex + "\n")
-
-
-def _sweep_up(folder: RunFolder) -> None:
-    """Remove what a run that was killed was just writing."""
-    for place in (
-        folder.path,
-        *(folder / name for name in ("figures", "search", "stages", "trials")),
-    ):
-        for path in place.glob(".*") if place.is_dir() else ():
-            if TEMPORARY.fullmatch(path.name):
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _claim(store: Store, config: str, fresh: bool) -> None:
+    """Make the folder that of the study in `config`."""
+    if not (store / MANIFEST).exists():
+        # The manifest comes first: a folder without one is no run folder, whatever it holds.
+        store._write({"format": FORMAT, "folder": uuid.uuid4().hex, "study": "", "made": []})
+    made = store._manifest()["made"]
+    if fresh:
+        for name in made:
+            remove(store / name)
+        store._write({"format": FORMAT, "folder": uuid.uuid4().hex, "study": "", "made": []})
+    remove_unfinished(store.path)
+    for name in made:
+        if (store / name).is_dir():
+            remove_unfinished(store / name)
+    with replacing(store.place(CONFIG_FILE)) as temporary:
+        temporary.write_text(config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from rayred.machines.connect import Cluster, connect
 
@@ -34,7 +34,7 @@ def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProce
     """Run the real command line."""
     environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI",)}
     return subprocess.run(
-        [sys.executable, "-m", "rayred.cli", *map(str, arguments)],
+        [sys.executable, "-m", "rayred", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=240,
@@ -81,8 +81,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # shared by the processes that run the tests: the first one makes it
     folder, printed = root / "study" / "run", root / "study" / "printed"
-    with (root / "study.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(root / "study.lock"):
         if not printed.exists():
             folder.parent.mkdir(exist_ok=True)
             done = rayred("run", write_experiment(root / "tiny.yaml"), "--out", folder)

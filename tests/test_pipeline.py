@@ -55,9 +55,7 @@ def test_embeddings_are_one_row_an_image(finished):
 
 def test_embeddings_are_the_reference_models_pooled_layer(finished):
     from rayred.config import Train
-    from rayred.training.embedding import embed_images
-    from rayred.training.loop import Task, load_model
-    from rayred.training.trained import load_trained
+    from rayred.training import Task, embed_images, load_model, load_trained
 
     digits = load_dataset("digits")
     reference = load_trained(finished[0] / "reference.pt")
@@ -112,7 +110,8 @@ def test_results_json_and_page_say_the_same_as_the_table(finished):
 
 def test_nothing_temporary_is_left(finished):
     hidden = {path.relative_to(finished[0]) for path in finished[0].rglob(".*")}
-    assert {path for path in hidden if path.parts[0] != "ray"} == {Path(".lock")}
+    locks = {Path(".lock"), Path(".mlflow.db.lock")}
+    assert {path for path in hidden if path.parts[0] != "ray"} == locks
 
 
 def test_results_prints_the_table_again(finished):
@@ -131,7 +130,7 @@ def test_report_is_made_again_from_what_is_there(run_folder):
 
 
 def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):
-    from rayred.tracking.tracker import create_store
+    from rayred.tracking.client import create_store
 
     client = create_store(f"sqlite:///{finished[0] / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rayred")
@@ -152,7 +151,7 @@ def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):
 
 
 def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
-    from rayred.tracking.tracker import create_store
+    from rayred.tracking.client import create_store
 
     client = create_store(f"sqlite:///{finished[0] / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rayred").experiment_id
@@ -173,6 +172,7 @@ def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
         assert losses[-1].step == 30
 
 
+@pytest.mark.slow
 def test_doctor_says_what_there_is():
     done = rayred("doctor")
     assert done.returncode == 0, done.stdout

@@ -29,6 +29,7 @@ def test_prune_keeps_what_a_study_kept(finished, tmp_path):
     assert groups.groupby("group")["class"].nunique().max() == 1
 
 
+@pytest.mark.slow
 def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
     """One image cannot be decoded, and of each class a tenth rounds to none."""
     for name in ("cat", "dog"):
@@ -62,6 +63,7 @@ def test_fraction_out_of_range(tmp_path, keep):
     assert "expected a fraction in (0, 1]" in done.stderr
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_length(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((5, 3)))
     done = rayred(

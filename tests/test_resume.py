@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from rayred.pipeline import run
+from rayred.store import Store
 from tests.conftest import kill_all, rayred, write_experiment
 
 
@@ -25,7 +26,7 @@ def run_and_kill(
     """
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(
-        [sys.executable, "-m", "rayred.cli", *arguments],
+        [sys.executable, "-m", "rayred", *arguments],
         env=environment,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -69,7 +70,7 @@ def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_
     uninterrupted = pd.read_parquet(finished[0] / "results.parquet")[columns]
     pd.testing.assert_frame_equal(ours, uninterrupted)
 
-    from rayred.tracking.tracker import create_store
+    from rayred.tracking.client import create_store
 
     client = create_store(f"sqlite:///{out / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
@@ -94,13 +95,13 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path, 
 
 def test_more_trials_are_the_same_study_and_only_the_missing_ones_run(run_folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
-    identity = (run_folder / "identity").read_text()
+    identity = Store(run_folder).identity
     study = write_experiment(tmp_path / "tiny.yaml")
     done = rayred("run", study, "--out", run_folder, "--trials", "3")
     assert done.returncode == 0, done.stderr
     assert "6 of 9 trials are already done" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert (run_folder / "identity").read_text() == identity
+    assert Store(run_folder).identity == identity
     fewer = rayred("run", study, "--out", run_folder)
     assert fewer.returncode == 2
     assert "sweep.trials (3 there, 2 now)" in fewer.stderr

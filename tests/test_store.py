@@ -1,51 +1,58 @@
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from rayred.config import Experiment
-from rayred.config.file import parse_experiment
 from rayred.errors import RunFolderError
-from rayred.store import Stage, open_run_folder, replacing
+from rayred.files import replacing, write_json
+from rayred.store import Stage, open_store
 
 
-def text_stage(version: int = 1) -> Stage[str, str]:
+def text_stage() -> Stage[str, str]:
     def save(path: Path, text: str) -> None:
         path.write_text(text)
 
-    return Stage("text", "text.txt", version, save, Path.read_text)
+    return Stage("text", "text.txt", save, Path.read_text)
 
 
-def experiment(**settings: object) -> Experiment:
-    return parse_experiment({"dataset": "digits", **settings}, "study.yaml")
+def open_folder(path: Path, changes: Sequence[str] = (), **choice: bool):
+    return open_store(path, "dataset: digits\n", lambda: changes, **choice)
 
 
-def test_a_stage_is_made_once_for_the_same_inputs(tmp_path):
+def test_a_stage_is_made_once_for_a_key(tmp_path):
     made = []
 
-    def make(key: str) -> str:
-        made.append(key)
+    def make() -> str:
+        made.append(None)
         return f"made {len(made)} times"
 
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
-        first = folder.run(text_stage(), {"x": 1}, make)
-        again = folder.run(text_stage(), {"x": 1}, make)
+    with open_folder(tmp_path / "run") as store:
+        first = store.run(text_stage(), "key", make)
+        again = store.run(text_stage(), "key", make)
         assert (first.value, again.value) == ("made 1 times", "made 1 times")
-        assert folder.run(text_stage(), {"x": 2}, make).value == "made 2 times"
-        assert folder.run(text_stage(2), {"x": 2}, make).value == "made 3 times"
-    assert made[0] == first.key == again.key
+        assert store.run(text_stage(), "other", make).value == "made 2 times"
+    assert first.key == "key"
 
 
 def test_a_stage_that_fails_leaves_nothing(tmp_path):
-    def fail(_: str) -> str:
+    def fail() -> str:
         raise RuntimeError
 
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
+    with open_folder(tmp_path / "run") as store:
         with pytest.raises(RuntimeError):
-            folder.run(text_stage(), {}, fail)
-        assert not (folder / "text.txt").exists()
+            store.run(text_stage(), "key", fail)
+        assert not (store / "text.txt").exists()
+
+
+def test_small_results_are_kept_by_name_and_key(tmp_path):
+    with open_folder(tmp_path / "run") as store:
+        store.keep("trials", "full-1.0-0", "aa", {"x": 1})
+        store.keep("trials", "full-1.0-0", "bb", {"x": 2})
+        assert store.kept("trials", "full-1.0-0", "aa") == {"x": 1}
+        assert store.kept("trials", "full-1.0-0", "cc") is None
+        assert store.all_kept("trials") == {"aa": {"x": 1}, "bb": {"x": 2}}
 
 
 def test_what_is_written_appears_whole(tmp_path):
@@ -63,51 +70,60 @@ def test_what_is_written_appears_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_another_config_is_refused_and_the_keys_are_named(tmp_path):
-    with open_run_folder(tmp_path / "run", experiment()):
+def test_another_config_is_refused_and_the_changes_are_named(tmp_path):
+    with open_folder(tmp_path / "run"):
         pass
-    changed = experiment(seed=3, train={"lr": 0.2})
     with (
         pytest.raises(RunFolderError) as raised,
-        open_run_folder(tmp_path / "run", changed),
+        open_folder(tmp_path / "run", ["seed (0 there, 3 now)", "train.lr (0.1 there, 0.2 now)"]),
     ):
         pass
     for text in ("seed (0 there, 3 now)", "train.lr (0.1 there, 0.2 now)", "--fresh", "--update"):
         assert text in str(raised.value)
 
 
-def test_other_intervals_of_checkpoints_are_the_same_study(tmp_path):
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
-        first = folder.identity
-    often = experiment(train={"checkpoint_minutes": 1, "checkpoint_steps": 50})
-    with open_run_folder(tmp_path / "run", often) as folder:
-        assert folder.identity == first
-        assert "checkpoint_steps: 50" in (folder / "config.yaml").read_text()
-
-
-def test_update_goes_on_and_fresh_starts_over(tmp_path):
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
-        folder.run(text_stage(), {}, lambda _: "kept")
-        identity = folder.identity
-    with open_run_folder(tmp_path / "run", experiment(seed=3), update=True) as folder:
-        assert (folder / "text.txt").exists()
-        assert folder.identity != identity
+def test_update_goes_on_and_fresh_removes_what_the_manifest_lists(tmp_path):
+    with open_folder(tmp_path / "run") as store:
+        store.begin("study")
+        store.run(text_stage(), "key", lambda: "kept")
+        store.place("trials").mkdir()
+        identity = store.identity
+    with open_folder(tmp_path / "run", ["seed"], update=True) as store:
+        assert (store / "text.txt").exists()
+        assert store.identity == identity
+        store.begin("other study")
+        assert store.identity != identity
+        store.begin("study")
+        assert store.identity == identity
     (tmp_path / "run" / "mine.txt").write_text("not rayred's")
-    (tmp_path / "run" / "trials").mkdir()
-    with open_run_folder(tmp_path / "run", experiment(seed=4), fresh=True) as folder:
-        assert not (folder / "trials").exists()
-        assert (folder / "mine.txt").exists()
+    (tmp_path / "run" / "images").mkdir()
+    with open_folder(tmp_path / "run", ["seed"], fresh=True) as store:
+        assert not (store / "trials").exists()
+        assert not (store / "text.txt").exists()
+        assert (store / "mine.txt").exists()
+        assert (store / "images").exists()
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
-    for fresh in (False, True):
+    (tmp_path / "identity").write_text("x")
+    for choice in ({}, {"fresh": True}, {"update": True}):
         with (
-            pytest.raises(RunFolderError, match=r"holds 'precious\.txt'"),
-            open_run_folder(tmp_path, experiment(), fresh=fresh),
+            pytest.raises(RunFolderError, match=r"no run folder \(it holds 'identity'\)"),
+            open_folder(tmp_path, **choice),
         ):
             pass
     assert (tmp_path / "precious.txt").exists()
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path):
+    with open_folder(tmp_path / "run") as store:
+        write_json(store / "rayred.json", {"format": 0})
+    with (
+        pytest.raises(RunFolderError, match="written by another version of rayred"),
+        open_folder(tmp_path / "run", fresh=True),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -115,7 +131,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     for path in (tmp_path / "file" / "run", Path("/proc/rayred")):
         with (
             pytest.raises(RunFolderError, match="cannot write the run folder"),
-            open_run_folder(path, experiment()),
+            open_folder(path),
         ):
             pass
 
@@ -123,11 +139,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_a_second_run_on_one_folder_refuses(tmp_path):
     code = (
         "import time\n"
-        "from rayred.config.file import parse_experiment\n"
-        "from rayred.store import open_run_folder\n"
+        "from rayred.store import open_store\n"
         "from pathlib import Path\n"
-        "study = parse_experiment({'dataset': 'digits'}, 'x')\n"
-        f"with open_run_folder(Path({str(tmp_path / 'run')!r}), study):\n"
+        f"with open_store(Path({str(tmp_path / 'run')!r}), '', list):\n"
         "    print('open', flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -136,45 +150,20 @@ def test_a_second_run_on_one_folder_refuses(tmp_path):
         assert other.stdout.readline() == b"open\n"
         with (
             pytest.raises(RunFolderError, match="another rayred is at work"),
-            open_run_folder(tmp_path / "run", experiment()),
+            open_folder(tmp_path / "run"),
         ):
             pass
         other.kill()
-    time.sleep(0.1)
-    with open_run_folder(tmp_path / "run", experiment()):
+    with open_folder(tmp_path / "run"):
         pass
-
-
-def test_a_foreign_config_does_not_make_a_run_folder(tmp_path):
-    (tmp_path / "config.yaml").write_text("mine: true")
-    (tmp_path / "images").mkdir()
-    for choice in ({}, {"fresh": True}, {"update": True}):
-        with (
-            pytest.raises(RunFolderError, match="no run folder"),
-            open_run_folder(tmp_path, experiment(), **choice),
-        ):
-            pass
-    assert (tmp_path / "images").exists()
-    assert (tmp_path / "config.yaml").read_text() == "mine: true"
 
 
 def test_a_folder_that_was_killed_while_it_was_made_can_be_used(tmp_path):
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
-        identity = folder.identity
+    with open_folder(tmp_path / "run") as store:
+        identity = store.identity
     (tmp_path / "run" / "config.yaml").unlink()
     half = tmp_path / "run" / f".config.yaml.{'0' * 32}.yaml"
     half.write_text("dataset: di")
-    with open_run_folder(tmp_path / "run", experiment()) as folder:
-        assert folder.identity == identity
+    with open_folder(tmp_path / "run") as store:
+        assert store.identity == identity
     assert not half.exists()
-
-
-def test_an_empty_config_is_said(tmp_path):
-    with open_run_folder(tmp_path / "run", experiment()):
-        pass
-    (tmp_path / "run" / "config.yaml").write_text("")
-    with (
-        pytest.raises(RunFolderError, match="holds no settings; start over with --fresh"),
-        open_run_folder(tmp_path / "run", experiment()),
-    ):
-        pass

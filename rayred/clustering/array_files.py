@@ -1,4 +1,4 @@
-"""Embeddings and labels from files, and what was chosen from them back into files.
+"""Embeddings and labels from files, and the rows kept of them into a file.
 
 Legend: N rows, D dimensions.
 """
@@ -13,10 +13,47 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rayred.clustering.groups import redundant_groups
 from rayred.errors import ConfigError
-from rayred.store import replacing
+from rayred.files import replacing
 
 FORMATS = (".npy", ".npz", ".parquet")
+
+
+def cluster_files(embeddings: Path, labels: Path, keep: float, out: Path) -> tuple[int, int]:
+    """Cluster each class of the rows in a file, and write which rows to keep.
+
+    Parameters
+    ----------
+    embeddings, labels
+        Files, see `read_embeddings` and `read_labels`.
+    keep
+        Fraction of every class to keep, in (0, 1].
+    out
+        The file to write, see `write_groups`.
+
+    Returns
+    -------
+    kept, rows
+        How many rows are kept, of how many.
+
+    Raises
+    ------
+    ConfigError
+        A file or the fraction cannot be used.
+    """
+    if not 0 < keep <= 1:
+        raise ConfigError(f"--keep {keep:g}: expected a fraction in (0, 1]")
+    check_format(out)
+    x = read_embeddings(embeddings)
+    given = read_labels(labels, len(x))
+    try:
+        groups = redundant_groups(x, given, [keep])
+    except ValueError as error:
+        raise ConfigError(f"{embeddings}: {error}") from error
+    kept = groups.kept[keep]
+    write_groups(out, kept, given, groups.trees.groups(keep))
+    return len(kept), len(x)
 
 
 def read_embeddings(path: Path) -> NDArray[Any]:

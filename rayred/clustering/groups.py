@@ -1,63 +1,266 @@
-"""Redundant groups of any embeddings: files in, a file out."""
+"""Redundant groups of labelled embeddings: the way from embeddings to the rows that are kept.
+
+Legend: N rows, D embedding dimensions, C classes, n rows of a task, R near pairs.
+
+>>> import numpy as np
+>>> x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1], [0.5, 0.5], [0.5, 0.4]])
+>>> groups = redundant_groups(x, labels=[0, 0, 0, 1, 1], fractions=[0.6])
+>>> groups.kept[0.6], groups.trees.groups(0.6)
+(array([0, 1, 3]), array([0, 1, 0, 2, 2]))
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from rayred.clustering.array_files import check_format, read_embeddings, read_labels, write_groups
-from rayred.clustering.trees import kept_images
-from rayred.errors import ConfigError
-from rayred.linkage import EngineSettings, linkage_trees, representatives
+from rayred.clustering.trees import ClassTrees, kept_images
+from rayred.config import Linkage
+from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
+from rayred.linkage.closest import representatives_on_gpu
+from rayred.linkage.pairs import even_strips, near_pairs
 from rayred.progress import progress_bar
 
+SPREAD_ROWS = 50_000
+"""Rows from which on one class is spread over all workers, strip by strip."""
+TASK_BYTES = 2**28
+"""Size of the embeddings of a task, unless a single class has more."""
+TASKS_A_WORKER = 4
+"""Tasks that a worker's share is cut into, so that no worker waits long for the last."""
 
-def group_embeddings(embeddings: Path, labels: Path, keep: float, out: Path) -> tuple[int, int]:
-    """Cluster each class by complete linkage and write which rows to keep.
+A = TypeVar("A")
+B = TypeVar("B")
+Map = Callable[[Callable[[A], B], Iterable[A]], Iterable[B]]
+"""Calls a function on every task and returns the results in any order, as the built-in `map`."""
+
+
+@dataclass(frozen=True)
+class RedundantGroups:
+    """The redundant groups of a data set, and the row kept of each."""
+
+    trees: ClassTrees
+    """One tree a class; its `groups` are the group of every row at a fraction."""
+    kept: Mapping[float, NDArray[np.int64]]
+    """For each fraction (n,) int64 ascending: the row of each group closest to its centre."""
+
+
+def redundant_groups(
+    x: NDArray[Any],
+    labels: ArrayLike,
+    fractions: Sequence[float],
+    linkage: Linkage | None = None,
+    *,
+    map: Map[Any, Any] = map,
+    workers: int = 1,
+    device: str | None = None,
+    trees: ClassTrees | None = None,
+) -> RedundantGroups:
+    """Cluster every class under cosine distance, and keep one row of each cluster.
+
+    The result does not depend on `map`, `workers` or, for complete linkage, `device`.
 
     Parameters
     ----------
-    embeddings, labels, out
-        Files, see `rayred.clustering.array_files`.
-    keep
-        Fraction of every class to keep, in (0, 1].
-
-    Returns
-    -------
-    kept, rows
-        How many rows are kept, of how many.
+    x
+        (N, D) embeddings: real numbers, no row zero.
+    labels
+        (N,) classes: integers or text.
+    fractions
+        Shares of every class to keep, each in (0, 1].
+    linkage
+        Method and back end; complete linkage by default.
+    map
+        Runs the work on single classes, and on parts of large ones.
+    workers
+        How many calls `map` makes at a time.
+    device
+        Torch device of the calls; by default a GPU if there is one.
+    trees
+        Trees that an earlier call made of the same rows, labels and linkage.
 
     Raises
     ------
-    ConfigError
-        A file or the fraction cannot be used.
+    ValueError
+        A row or a fraction cannot be used, or the trees do not reach down to a fraction.
+
+    Source: arXiv 1901.11409, section 3.
     """
-    if not 0 < keep <= 1:
-        raise ConfigError(f"--keep {keep:g}: expected a fraction in (0, 1]")
-    check_format(out)
-    x = read_embeddings(embeddings)
-    given = read_labels(labels, len(x))
-    names, classes = np.unique(given, return_inverse=True)
-    members = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
-    counts = [kept_images(len(rows), keep) for rows in members]
-    groups = np.empty(len(x), dtype=np.int64)
-    kept = []
-    first = 0
-    with progress_bar("clustering", "row", len(x)) as bar:
-        settings = EngineSettings(
-            progress=lambda stage, share: bar.set_postfix_str(f"{stage}: {share:.0%}")
+    linkage = linkage or Linkage()
+    if trees is None:
+        trees = grow_trees(
+            x, labels, min(fractions), linkage, map=map, workers=workers, device=device
         )
-        trees = linkage_trees(x, members, counts, settings=settings)
-        for name, rows, count in zip(names, members, counts, strict=True):
-            try:
-                clusters = next(trees).labels(count)
-                kept.append(rows[representatives(x[rows], clusters)])
-            except ValueError as error:
-                raise ConfigError(f"{embeddings}: class {name}: {error}") from error
-            groups[rows] = first + clusters
-            first += count
-            bar.update(len(rows))
-    chosen = np.sort(np.concatenate(kept))
-    write_groups(out, chosen, given, groups)
-    return len(chosen), len(x)
+    counts = [[kept_images(len(rows), f) for f in fractions] for rows in trees.members]
+    classes = [
+        _Class(label, rows, tree=tree, counts=counts[label])
+        for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True))
+    ]
+    find = partial(_representatives, linkage)
+    chosen = _each_class("images", find, x, classes if fractions else [], linkage, map, workers)
+    kept = {
+        fraction: np.sort(np.concatenate([chosen[label][place] for label in range(len(classes))]))
+        for place, fraction in enumerate(fractions)
+    }
+    return RedundantGroups(trees, kept)
+
+
+def grow_trees(
+    x: NDArray[Any],
+    labels: ArrayLike,
+    fraction: float,
+    linkage: Linkage,
+    *,
+    map: Map[Any, Any] = map,
+    workers: int = 1,
+    device: str | None = None,
+    spread_rows: int = SPREAD_ROWS,
+) -> ClassTrees:
+    """Cluster each class down to the clusters of the smallest fraction wanted.
+
+    The first half of `redundant_groups`, with the same parameters; `spread_rows` is the number of
+    rows from which on one class is spread over several workers.
+
+    Raises
+    ------
+    ValueError
+        A row or the fraction cannot be used.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction is {fraction:g}; expected a number in (0, 1]")
+    _, classes_N = np.unique(np.asarray(labels), return_inverse=True)
+    members = np.split(np.argsort(classes_N, kind="stable"), np.cumsum(np.bincount(classes_N))[:-1])
+    classes = [
+        _Class(label, rows, counts=[kept_images(len(rows), fraction)])
+        for label, rows in enumerate(members)
+    ]
+    spreads = workers > 1 and linkage.method == "complete" and linkage.backend != "scipy"
+    large = [one for one in classes if spreads and len(one.rows) >= spread_rows]
+    small = [one for one in classes if one not in large]
+    grow = partial(_trees, linkage, EngineSettings(device=device))
+    trees: dict[int, Tree] = _each_class("trees", grow, x, small, linkage, map, workers)
+    if large:
+        find = _PairFinder(map, workers, device)
+        settings = EngineSettings(device="cpu", find=find, find_from=spread_rows)
+        for one in large:
+            trees[one.label] = next(linkage_trees(x, [one.rows], one.counts, settings=settings))
+    return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Class:
+    """One class, as a part of a task."""
+
+    label: int
+    rows: NDArray[np.int64]
+    counts: Sequence[int]
+    """Numbers of clusters wanted."""
+    tree: Tree | None = None
+
+
+_Task = tuple[NDArray[Any], list[_Class]]
+"""(n, D) embeddings of some classes, one class after another, and the classes."""
+
+
+def _each_class(
+    title: str,
+    function: Callable[[_Task], dict[int, Any]],
+    x: NDArray[Any],
+    classes: Sequence[_Class],
+    linkage: Linkage,
+    map: Map[_Task, dict[int, Any]],
+    workers: int,
+) -> dict[int, Any]:
+    """Return what a function finds of every class, by label, under a progress bar."""
+    tasks = len(classes)
+    if linkage.backend != "cuml":  # which takes one class at a time to its GPU
+        tasks = min(tasks, max(TASKS_A_WORKER * workers, x.nbytes // TASK_BYTES))
+    parts = (list(classes[first::tasks]) for first in range(tasks))
+    # Embeddings are read when their task starts, so that few tasks are in memory.
+    arguments = ((x[np.concatenate([one.rows for one in part])], part) for part in parts)
+    found: dict[int, Any] = {}
+    with progress_bar(title, "class", len(classes)) as bar:
+        for values in map(function, arguments):
+            found |= values
+            bar.update(len(values))
+    return found
+
+
+def _trees(linkage: Linkage, settings: EngineSettings, task: _Task) -> dict[int, Tree]:
+    x, classes = task
+    trees = linkage_trees(
+        x,
+        list(_places(classes)),
+        [one.counts[0] for one in classes],
+        method=linkage.method,
+        backend=linkage.backend,
+        settings=settings,
+    )
+    return {one.label: tree for one, tree in zip(classes, trees, strict=True)}
+
+
+def _representatives(linkage: Linkage, task: _Task) -> dict[int, list[NDArray[np.int64]]]:
+    """Return the rows kept of each class, for each number of clusters."""
+    x, classes = task
+    find = representatives_on_gpu if linkage.backend == "cuml" else representatives
+    kept: dict[int, list[NDArray[np.int64]]] = {}
+    for one, places in zip(classes, _places(classes), strict=True):
+        assert one.tree is not None
+        kept[one.label] = [one.rows[find(x[places], one.tree.labels(n))] for n in one.counts]
+    return kept
+
+
+def _places(classes: Sequence[_Class]) -> Iterator[NDArray[np.int64]]:
+    """Yield where the embeddings of each class lie within a task."""
+    first = 0
+    for one in classes:
+        yield np.arange(first, first + len(one.rows))
+        first += len(one.rows)
+
+
+@dataclass(frozen=True)
+class _PairFinder:
+    """Finds the near pairs of one large class by all workers, each in strips of rows."""
+
+    map: Map[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]
+    workers: int
+    device: str | None
+
+    def __call__(
+        self, left: Tensor, right: Tensor, limit: float, block: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return all pairs that `rayred.linkage.pairs.near_pairs` yields, (R,) rows each."""
+        strips = even_strips(len(left), TASKS_A_WORKER * self.workers)
+        find = partial(_pairs_of_strip, left.numpy(), right.numpy(), limit, block, self.device)
+        parts = []
+        with progress_bar("near pairs", "strip", len(strips)) as bar:
+            for part in self.map(find, strips):
+                parts.append(part)
+                bar.update()
+        i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        return torch.from_numpy(i), torch.from_numpy(j)
+
+
+def _pairs_of_strip(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: float,
+    block: tuple[int, int],
+    device: str | None,
+    strip: tuple[int, int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the near pairs of one strip of rows with all rows after them."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    factors = torch.tensor(left, device=device), torch.tensor(right, device=device)
+    i: list[Tensor] = [torch.empty(0, dtype=torch.int64)]
+    j = i.copy()
+    for rows, columns in near_pairs(*factors, limit, block, strip):
+        i.append(rows.cpu())
+        j.append(columns.cpu())
+    return torch.cat(i).numpy(), torch.cat(j).numpy()

@@ -1,4 +1,4 @@
-"""The trees of all classes, and how much of a class a fraction keeps.
+"""The trees of all classes, and the number of images of a class that a fraction keeps.
 
 Legend: C classes.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.linkage import Tree
+from rayred.linkage.tree import Tree
 
 
 @dataclass(frozen=True)

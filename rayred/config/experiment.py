@@ -1,4 +1,4 @@
-"""The experiment as typed values: every setting, its default and what is allowed.
+"""An experiment as typed values: all groups of settings, and the rules between them.
 
 >>> experiment = Experiment.model_validate({"dataset": "digits", "train": {"steps": 200}})
 >>> experiment.train.steps, experiment.train.warmup_steps, experiment.sweep.trials
@@ -11,20 +11,21 @@ import contextlib
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import Int, Settings
+from rayred.config.base import IMAGES, RECORD, RESULT, Int, Settings
 from rayred.config.data import Data
 from rayred.config.linkage import Linkage
 from rayred.config.resources import Resources
 from rayred.config.space import check_space, probes
 from rayred.config.sweep import Sweep
 from rayred.config.tracking import Tracking
-from rayred.config.train import OF_CHECKPOINTS, RECIPES, Augment, Train
+from rayred.config.train import RECIPES, Train
 from rayred.config.verdict import Verdict
 from rayred.errors import did_you_mean
 
@@ -43,21 +44,32 @@ MODELS = (
 )
 
 MOST_COMBINATIONS = 100
-"""Combinations of settings searched for that are tried before one of them is called impossible."""
+"""Combinations of searched settings that are tried before one of them is called impossible."""
+SEARCHED = ("model", "train.", "linkage.")
+"""Beginnings of the keys that a search may choose values for."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The settings that a search chooses: those of one training and its clustering."""
+
+    model: str
+    train: Train
+    linkage: Linkage
 
 
 class Experiment(Settings):
     """A whole study: one experiment file with all defaults written out."""
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$"), RECORD] = ""
     """Name of the study: its run folder and its parent run in MLflow."""
-    dataset: str
+    dataset: Annotated[str, IMAGES]
     """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
     data: Data = Data()
     """How the images are found and read."""
-    model: Literal[MODELS] = "resnet8"  # type: ignore[valid-type]
+    model: Annotated[Literal[MODELS], RESULT] = "resnet8"  # type: ignore[valid-type]
     """CIFAR ResNet (8 to 110; pre-activation), fastnet(-small), or a ResNet of torchvision."""
-    seed: Annotated[Int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[Int, Field(ge=0, lt=2**32), RESULT] = 0
     """Seed of everything random: initialisation, batch order, augmentation, random subsets."""
     train: Train = Field(default_factory=lambda: Train.model_validate({}))
     """One training from scratch."""
@@ -71,7 +83,7 @@ class Experiment(Settings):
     """What trainings run on."""
     tracking: Tracking = Tracking()
     """Where MLflow keeps the runs."""
-    storage: str = "auto"
+    storage: Annotated[str, RECORD] = "auto"
     """Checkpoints of Ray Train: a path or URL that all nodes share. auto: DIR/ray, one node."""
 
     @property
@@ -163,7 +175,7 @@ class Experiment(Settings):
         )
 
     def linkages(self) -> list[Linkage]:
-        """Return all linkages that the study may come to use."""
+        """Return all linkages that the study may use: several if the search chooses one."""
         searched = {
             key: probes(values)
             for key, values in self.sweep.space.items()
@@ -179,7 +191,13 @@ class Experiment(Settings):
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
         """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
 
-        What a recipe had set, but for the number of steps, follows the replaced ones.
+        Settings that have their recipe's default, but for the number of steps, take the default of
+        the recipe that results.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            The settings do not fit together.
         """
         given = self.model_dump()
         recipe = RECIPES[self.train.recipe]
@@ -197,29 +215,68 @@ class Experiment(Settings):
             group[last] = value
         return Experiment.model_validate(given).model_copy(update={"sweep": self.sweep})
 
+    def candidate(self, settings: Mapping[str, Any]) -> Candidate:
+        """Return what a search tries with some settings replaced; raises as `with_settings`."""
+        chosen = self.with_settings(settings)
+        return Candidate(chosen.model, chosen.train, chosen.linkage)
+
+    def fixed_as(self, stored: Experiment) -> Experiment:
+        """Return the experiment with each ``auto`` that a study fixes replaced by its stored value.
+
+        Nothing is replaced if the experiment names another device than the stored one.
+        """
+        theirs, ours = stored.flat(), self.flat()
+        if ours["resources.device"] not in ("auto", theirs["resources.device"]):
+            return self
+        return self.with_fixed(theirs)
+
+    def with_fixed(self, values: Mapping[str, Any]) -> Experiment:
+        """Return the experiment with each ``auto`` that a study fixes replaced, by dotted key."""
+        marks, ours = self.marks(), self.flat()
+        fixed = {k: values[k] for k in ours if marks[k].fixed and ours[k] == "auto"}
+        groups: dict[str, dict[str, Any]] = {}
+        for key, value in fixed.items():
+            group, _, name = key.partition(".")
+            groups.setdefault(group, {})[name] = value
+        changed = {
+            group: getattr(self, group).model_copy(update=update)
+            for group, update in groups.items()
+        }
+        return self.model_copy(update=changed)
+
+    def differences(self, stored: Experiment) -> list[str]:
+        """Return what makes this another study than a stored one: keys with both values.
+
+        A setting that grows differs where it is smaller than the stored one.
+        """
+        marks, ours, theirs = self.marks(), self.flat(), stored.flat()
+        return [
+            f"{key} ({theirs[key]!r} there, {ours[key]!r} now)"
+            for key in sorted(ours)
+            if marks[key].decides == "result"
+            and (ours[key] < theirs[key] if marks[key].grows else ours[key] != theirs[key])
+        ]
+
 
 def _check_searched(key: str) -> None:
-    """Raise unless it can be said by accuracy on held-out images which value is better."""
-    # Those left out make no difference to what is trained, or have keys of their own.
-    unsearched = ("augment", "compile", "evaluate_every", *OF_CHECKPOINTS)
-    searched = [name for name in Train.model_fields if name not in unsearched]
-    known = ["model", *(f"train.{name}" for name in searched)]
-    known += [f"train.augment.{name}" for name in Augment.model_fields]
-    known += [f"linkage.{name}" for name in Linkage.model_fields]
-    if key in known:
+    """Raise unless held-out accuracy can tell which value of the setting is better."""
+    marks = Experiment.marks()
+    searchable = [
+        name
+        for name, mark in marks.items()
+        if mark.decides == "result" and name.startswith(SEARCHED)
+    ]
+    if key in searchable:
         return
-    groups = {name: field.annotation for name, field in Experiment.model_fields.items()}
-    first, _, rest = key.partition(".")
-    inner = getattr(groups.get(first), "model_fields", {})
-    if (key in groups and not inner) or rest in inner:
+    if key in marks:
         raise PydanticCustomError(
             "not_searched",
             "sweep.{key}: a search goes by accuracy on held-out training images, so that it takes"
-            " model, train.* and linkage.* only; run a study for each value: --set {key}=VALUE"
-            " --out DIR",
+            " settings of model, train and linkage that decide results; run a study for each value:"
+            " --set {key}=VALUE --out DIR",
             {"key": key},
         )
-    allowed = [*Sweep.model_fields, *known]
+    allowed = [*Sweep.model_fields, *searchable]
     raise PydanticCustomError(
         "unknown_key",
         "sweep.{key}: unknown key;{hint} Allowed: {allowed}",

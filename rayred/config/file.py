@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rayred.config import Settings
+from rayred.config.base import Settings
 from rayred.config.experiment import Experiment
 from rayred.errors import ConfigError, did_you_mean
 
@@ -88,19 +88,8 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as ``{"train.lr": 0.1, …}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def parse_yaml(text: str, source: str) -> Any:
-    """Return what YAML says; raises `ConfigError` where it is none."""
+    """Return the value of a YAML text; raises `ConfigError` if it is not valid YAML."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:

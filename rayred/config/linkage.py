@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import Settings
+from rayred.config.base import RESULT, Settings
 
 
 class Linkage(Settings):
     """How each class is clustered (cosine distance)."""
 
-    method: Literal["complete", "average", "single"] = "complete"
+    method: Annotated[Literal["complete", "average", "single"], RESULT] = "complete"
     """Distance of two clusters; the paper's is complete: the largest between their members."""
-    backend: Literal["auto", "torch", "cuml", "scipy"] = "auto"
+    backend: Annotated[Literal["auto", "torch", "cuml", "scipy"], RESULT] = "auto"
     """torch: rayred's engine, complete only; cuml: RAPIDS, single; scipy: any; auto: best."""
 
     @model_validator(mode="after")

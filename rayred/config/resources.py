@@ -1,24 +1,50 @@
-"""Settings of the machines' use."""
+"""Settings of the resources that a study uses."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from rayred.config.base import Int, Settings, _auto_or_count
+from rayred.config.base import FIXED, RESULT, SPEED, AutoOrCount, Int, Settings
+from rayred.keys import Numerics
 
 
 class Resources(Settings):
-    """What trainings run on. `workers`, `device` and packs change the outcome, by rounding."""
+    """Resources of trainings. Workers, threads, device and packs change results by rounding."""
 
-    workers: Annotated[Int, Field(ge=1)] = 1
+    workers: Annotated[Int, Field(ge=1), RESULT] = 1
     """Workers that train one model together; the batch is split between them."""
-    concurrent_trials: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = "auto"
+    threads: Annotated[AutoOrCount, FIXED] = "auto"
+    """CPU threads of each worker of a trial. auto: the cores, shared by the trials at a time."""
+    reference_threads: Annotated[AutoOrCount, FIXED] = "auto"
+    """CPU threads of each worker of the reference and of the embedding pass. auto: all cores."""
+    concurrent_trials: Annotated[AutoOrCount, SPEED] = "auto"
     """Trials at a time. auto: as many as the GPUs take, or one a core where there is no GPU."""
-    trials_per_gpu: Annotated[Int, Field(ge=1)] = 1
+    trials_per_gpu: Annotated[Int, Field(ge=1), SPEED] = 1
     """Processes that share a GPU at a time, each with trials of one worker."""
-    trials_per_pack: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = 1
+    trials_per_pack: Annotated[AutoOrCount, RESULT] = 1
     """Trials of one subset size that a process trains as one batched network. auto: what fits."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: GPUs if the cluster has any."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], FIXED] = "auto"
+    """Device of trainings. auto: GPUs if the cluster has any."""
+
+    def reference_numerics(self) -> Numerics:
+        """Return how the reference and the embedding pass compute.
+
+        Raises
+        ------
+        ValueError
+            The device or the threads are still ``auto``.
+        """
+        device, threads = self._fixed(self.reference_threads)
+        return Numerics(device, self.workers, threads, pack=1)
+
+    def trial_numerics(self) -> Numerics:
+        """Return how trials and candidates compute; raises as `reference_numerics`."""
+        device, threads = self._fixed(self.threads)
+        return Numerics(device, self.workers, threads, self.trials_per_pack)
+
+    def _fixed(self, threads: int | Literal["auto"]) -> tuple[Literal["cpu", "cuda"], int]:
+        if self.device == "auto" or threads == "auto":
+            raise ValueError("device and threads are fixed when a study begins, and are not yet")
+        return self.device, threads

@@ -8,35 +8,35 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import Float, Fraction, Int, Settings
+from rayred.config.base import GROWS, RESULT, Float, Fraction, Int, Settings
 from rayred.config.space import dotted
 
 
 class Search(Settings):
     """How settings are searched for, before the study: by accuracy on held-out training images."""
 
-    method: Literal["auto", "grid", "random", "optuna"] = "auto"
+    method: Annotated[Literal["auto", "grid", "random", "optuna"], RESULT] = "auto"
     """grid: all combinations of lists; random; optuna: TPE. auto: grid if there are only lists."""
-    samples: Annotated[Int, Field(ge=1)] = 20
+    samples: Annotated[Int, Field(ge=1), RESULT] = 20
     """Candidates of random and optuna; a grid has as many as it has."""
-    validation: Annotated[Float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[Float, Field(gt=0, lt=1), RESULT] = 0.1
     """Share of every class's training images that candidates are judged by, not trained on."""
-    asha: bool = False
+    asha: Annotated[bool, RESULT] = False
     """Stop candidates early that fall behind. Trials of the verdict are never stopped early."""
 
 
 class Sweep(Settings):
     """What is retrained. Any other key is a setting to be searched for, as `space` says."""
 
-    fractions: Annotated[list[Fraction], Field(min_length=1)] = Field([1.0, 0.9, 0.8])
+    fractions: Annotated[list[Fraction], Field(min_length=1), RESULT] = Field([1.0, 0.9, 0.8])
     """Shares of every class to keep, each in (0, 1]; 1 is the full set."""
-    selectors: Annotated[list[Literal["semantic", "random"]], Field(min_length=1)] = Field(
+    selectors: Annotated[list[Literal["semantic", "random"]], Field(min_length=1), RESULT] = Field(
         ["semantic", "random"]
     )
     """How the kept images are chosen."""
-    trials: Annotated[Int, Field(ge=1)] = 5
+    trials: Annotated[Int, Field(ge=1), GROWS] = 5
     """Trainings for every fraction and selector; the full set once a trial."""
-    space: dict[str, Any] = Field({})
+    space: Annotated[dict[str, Any], RESULT] = Field({})
     """Lists or Ray Tune spaces of `model`, `train.KEY` or `linkage.KEY`, to be searched first."""
     search: Search = Search()
     """How they are searched for."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import Float, Int, Settings
+from rayred.config.base import FIXED, RESULT, SPEED, Float, Int, Settings
 
 # What a recipe sets where the experiment file is silent. `paper` is the CIFAR column of the
 # paper's training table (arXiv 1901.11409, section 4); warm-up is its 2,500 of 100,000 steps.
@@ -30,64 +30,57 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
-OF_CHECKPOINTS = ("checkpoint_minutes", "checkpoint_steps")
-"""Settings of a training that its outcome does not depend on."""
-
 
 class Augment(Settings):
     """Training-time augmentation."""
 
-    crop: Literal["pad", "resized", "none"] = "pad"
+    crop: Annotated[Literal["pad", "resized", "none"], RESULT] = "pad"
     """`pad`: pad, then crop at random; `resized`: random area and aspect; or none."""
-    pad: Annotated[Int, Field(ge=0)] = 4
+    pad: Annotated[Int, Field(ge=0), RESULT] = 4
     """Padding on each side before the random crop, in pixels."""
-    flip: Literal[True, False, "alternating"] = True
+    flip: Annotated[Literal[True, False, "alternating"], RESULT] = True
     """Mirror half of the images, left to right; alternating: the others in the next epoch."""
 
 
 class Train(Settings):
     """One training from scratch. `recipe` sets the defaults of what is not given."""
 
-    recipe: Literal["fast", "paper"] = "fast"
+    recipe: Annotated[Literal["fast", "paper"], RESULT] = "fast"
     """`paper`: the paper's protocol; `fast`: short schedule, Nesterov, label smoothing."""
-    steps: Annotated[Int, Field(ge=1)]
+    steps: Annotated[Int, Field(ge=1), RESULT]
     """Optimiser steps, the same for every subset size (fast: 600, paper: 100,000)."""
-    batch_size: Annotated[Int, Field(ge=2)] = 128
+    batch_size: Annotated[Int, Field(ge=2), RESULT] = 128
     """Images a step, over all workers."""
-    optimizer: Literal["sgd", "muon"] = "sgd"
+    optimizer: Annotated[Literal["sgd", "muon"], RESULT] = "sgd"
     """muon: the filters of a fastnet by Muon, its other weights by SGD, all at the same rate."""
-    lr: Annotated[Float, Field(gt=0)] = 0.1
+    lr: Annotated[Float, Field(gt=0), RESULT] = 0.1
     """Peak learning rate: linear warm-up from 0, then cosine to 0."""
-    warmup_steps: Annotated[Int, Field(ge=0)]
+    warmup_steps: Annotated[Int, Field(ge=0), RESULT]
     """Steps of linear warm-up (fast: a fifth of all steps, paper: a fortieth)."""
-    momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[Float, Field(ge=0, lt=1), RESULT] = 0.9
     """Momentum of SGD."""
-    nesterov: bool
+    nesterov: Annotated[bool, RESULT]
     """Nesterov momentum (fast: yes, paper: no)."""
-    weight_decay: Annotated[Float, Field(ge=0)]
+    weight_decay: Annotated[Float, Field(ge=0), RESULT]
     """L2 penalty (fast: 5e-4, paper: 1e-4); with muon the share lost a step, by shifts and head."""
-    label_smoothing: Annotated[Float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[Float, Field(ge=0, lt=1), RESULT]
     """Label smoothing (fast: 0.1, paper: 0)."""
     augment: Augment = Augment()
     """Training-time augmentation."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Annotated[Literal["auto", "float32", "tf32", "bfloat16"], FIXED] = "auto"
     """Of products: float32 (no TF32), tf32, or bfloat16. auto: bfloat16 on GPUs, else float32."""
-    compile: bool = False
+    compile: Annotated[bool, RESULT] = False
     """Compile the network (torch.compile): costs half a minute a process, meant for GPUs."""
-    deterministic: bool = False
+    deterministic: Annotated[bool, RESULT] = False
     """The same bits every time on GPUs too, at some speed. On CPUs that is so anyhow."""
-    test_mirrored: bool = False
+    test_mirrored: Annotated[bool, RESULT] = False
     """Test by the mean of the logits of an image and its mirror image."""
-    evaluate_every: Annotated[Int, Field(ge=0)] = 0
+    evaluate_every: Annotated[Int, Field(ge=0), RESULT] = 0
     """Epochs between test evaluations while training; 0: at the end only."""
-    checkpoint_minutes: Annotated[Float, Field(gt=0)] = 5.0
+    checkpoint_minutes: Annotated[Float, Field(gt=0), SPEED] = 5.0
     """Minutes between two checkpoints, of which a killed training goes on from the last."""
-    checkpoint_steps: Annotated[Int, Field(ge=1)] | None = None
+    checkpoint_steps: Annotated[Annotated[Int, Field(ge=1)] | None, SPEED] = None
     """Steps after which there is a checkpoint at the latest; none: by minutes alone."""
-
-    def decisive(self) -> dict[str, Any]:
-        """Return the settings that what is trained depends on: all but those of checkpoints."""
-        return self.model_dump(mode="json", exclude=set(OF_CHECKPOINTS))
 
     @model_validator(mode="before")
     @classmethod

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rayred.config.base import Float, Settings
+from rayred.config.base import RESULT, Float, Settings
 
 
 class Verdict(Settings):
     """When a subset counts as good as the full set."""
 
-    margin: Annotated[Float, Field(gt=0)] = 0.25
+    margin: Annotated[Float, Field(gt=0), RESULT] = 0.25
     """Largest difference of mean test accuracy that does not matter, in percentage points."""

@@ -6,7 +6,6 @@ unpacked once a node, from wherever the files lie, into an Arrow file that is ma
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from numpy.typing import NDArray
 from pyarrow import fs
 
 from rayred.errors import DataError
-from rayred.store import replacing
+from rayred.files import replacing
 
 ROWS_AT_A_TIME = 1_000
 
@@ -72,9 +72,8 @@ class PackedImages:
         folder = Path(self.folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.digest}.arrow"
-        with (folder / f".{self.digest}.lock").open("w") as lock:
-            # One process a node unpacks; the others wait for it.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # One process a node unpacks; the others wait for it.
+        with FileLock(folder / f".{self.digest}.lock"):
             if not path.exists():
                 with replacing(path) as temporary:
                     self._unpack(temporary)

@@ -1,4 +1,4 @@
-"""The Ray cluster that a command works on: connect to it, or start one on this machine."""
+"""The Ray cluster that a command works on: a connection to it, or a Ray started here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import ray
 
 from rayred.errors import ConfigError, RayredError
+
+MAX_FAILURES = 3
+"""Times that a training is started again after it lost a worker or a node."""
 
 # Ray's own switches: no second set of result files, no notices about its migrations, and the end
 # of a training noticed at once (Ray looks every two seconds by default).
@@ -35,13 +38,16 @@ WORKER_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(2**29),
 }
 
+# Of Ray, while it connects to an address: it asks once, for half a minute, since what answers there
+# may be no Ray.
+_ASK_ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}
 
 _GPU_TYPE = "accelerator_type:"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the connected cluster has."""
+    """The resources of the connected cluster."""
 
     node_cpus: tuple[int, ...]
     """CPUs of every node."""
@@ -66,14 +72,14 @@ class Cluster:
         return sum(self.node_gpus)
 
     def slots(self, threads: int, gpu: bool, a_gpu: int = 1) -> int:
-        """Return how many processes of so many threads fit at a time, `a_gpu` of them on a GPU."""
+        """Return how many processes of `threads` CPUs each fit at a time, `a_gpu` of them a GPU."""
         return sum(
             min(cpus // threads, a_gpu * gpus) if gpu else cpus // threads
             for cpus, gpus in zip(self.node_cpus, self.node_gpus, strict=True)
         )
 
     def threads(self, processes: int, gpu: bool, a_gpu: int = 1) -> int:
-        """Return the most threads that each of some processes at a time can have on its node."""
+        """Return the most CPUs that each of some processes at a time can have on its node."""
         fitting = range(max(self.node_cpus), 1, -1)
         return next((n for n in fitting if self.slots(n, gpu, a_gpu) >= processes), 1)
 
@@ -82,18 +88,6 @@ class Cluster:
         if device == "cuda" and not self.gpus:
             raise ConfigError("resources.device: 'cuda': the cluster has no GPU; use auto or cpu")
         return device != "cpu" and self.gpus > 0
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How one stage is spread."""
-
-    workers: int = 1
-    """Processes at a time."""
-    gpu: bool = False
-    """Whether each has a GPU."""
-    threads: int = 1
-    """CPU threads a worker, reserved with Ray as as many CPUs."""
 
 
 @contextmanager
@@ -117,28 +111,46 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         yield _describe()
         return
     target = address or os.environ.get("RAY_ADDRESS") or "local"
-    # A Ray that starts here inherits the environment; one that is there already is told.
-    settings = _RAY_SETTINGS | (WORKER_SETTINGS if target == "local" else {})
-    os.environ |= {key: value for key, value in settings.items() if key not in os.environ}
+    # A Ray that starts here inherits the environment; one that runs already is sent the settings.
+    here = target == "local"
     if ":" in target and "//" not in target:
         _check_answers(target)
-    try:
-        with nullcontext() if target == "local" else _asking_once():
+    with _environment(_RAY_SETTINGS | (WORKER_SETTINGS if here else _ASK_ONCE)):
+        try:
             ray.init(
                 address=target,
-                include_dashboard=False if target == "local" else None,
-                runtime_env=None if target == "local" else {"env_vars": WORKER_SETTINGS},
+                include_dashboard=False if here else None,
+                runtime_env=None if here else {"env_vars": WORKER_SETTINGS},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if target == "local":
-            raise RayredError(f"Ray does not start on this machine: {error}") from error
-        raise ConfigError(f"--address {target}: no Ray cluster answers there: {error}") from error
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if here:
+                raise RayredError(f"Ray does not start on this machine: {error}") from error
+            raise ConfigError(
+                f"--address {target}: no Ray cluster answers there: {error}"
+            ) from error
+        try:
+            yield _describe()
+        finally:
+            ray.shutdown()
+
+
+def share(value: Any) -> ray.ObjectRef[Any]:
+    """Put a value into Ray's object store, from which every node fetches it once."""
+    return ray.put(value)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set variables that are not set, and put the environment back at the end."""
+    added = settings.keys() - os.environ.keys()
+    os.environ.update({name: settings[name] for name in added})
     try:
-        yield _describe()
+        yield
     finally:
-        ray.shutdown()
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _describe() -> Cluster:
@@ -157,19 +169,6 @@ def _describe() -> Cluster:
             )
         ),
     )
-
-
-@contextmanager
-def _asking_once() -> Iterator[None]:
-    """Let Ray ask what answers at an address once, for half a minute: it may be no Ray."""
-    setting = "RAY_gcs_server_port_wait_time_s"
-    before = os.environ.get(setting)
-    os.environ[setting] = before or "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[setting]
 
 
 def _check_answers(address: str) -> None:

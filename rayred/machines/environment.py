@@ -1,4 +1,4 @@
-"""What a study is made with and on: versions, hardware, and the commit of the working folder."""
+"""The environment of a study: versions, hardware, and the commit of the working folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from rayred.store import RunFolder, read_json, write_json
+from rayred.files import read_json, write_json
+from rayred.store import Store
 
 if TYPE_CHECKING:
     from rayred.machines.connect import Cluster
@@ -21,7 +22,7 @@ PACKAGES = ("rayred", "ray", "torch", "torchvision", "numpy", "mlflow")
 
 @dataclass(frozen=True)
 class Environment:
-    """What a study is made with and on."""
+    """Software and hardware that a study is made with."""
 
     versions: dict[str, str]
     """Of Python and the packages that matter."""
@@ -57,14 +58,14 @@ class Environment:
             git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         )
 
-    def save(self, folder: RunFolder) -> None:
+    def save(self, store: Store) -> None:
         """Write ``environment.json``."""
-        write_json(folder / ENVIRONMENT_FILE, asdict(self))
+        write_json(store.place(ENVIRONMENT_FILE), asdict(self))
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
+    def load(cls, store: Store) -> Self:
         """Read ``environment.json``; empty where there is none."""
-        stored = read_json(folder / ENVIRONMENT_FILE)
+        stored = read_json(store / ENVIRONMENT_FILE)
         stored["gpu_types"] = tuple(stored.get("gpu_types", ()))
         return cls(**{"versions": {}, **stored})
 

@@ -1,18 +1,32 @@
-"""How the work of a study is laid out on a cluster."""
+"""The layout of a study on a cluster: processes, threads and storage of every stage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from rayred.config import Experiment
+from rayred.config import Resources
 from rayred.errors import ConfigError
-from rayred.machines.connect import Cluster, Scaling
+from rayred.machines.connect import Cluster
 
 
 @dataclass(frozen=True)
-class Execution:
+class Scaling:
+    """Processes of one stage, and the resources of each."""
+
+    workers: int = 1
+    """Processes at a time."""
+    gpu: bool = False
+    """Whether each has a GPU."""
+    threads: int = 1
+    """CPU threads of each."""
+    cpus: int = 1
+    """CPUs that Ray reserves for each."""
+
+
+@dataclass(frozen=True)
+class Layout:
     """Workers, threads and storage of every stage."""
 
     reference: Scaling
@@ -28,63 +42,108 @@ class Execution:
     trials_per_gpu: int
     """Processes with trials of one worker that share a GPU."""
     trials_per_pack: int | None
-    """Trials that are trained as one batched network; none: as many as a GPU's memory takes."""
+    """Trials that are trained as one batched network; None: as many as a GPU's memory takes."""
     storage: str
-    """Folder or URL that all nodes share: where checkpoints lie."""
+    """Folder or URL that all nodes share, for checkpoints."""
 
     def within(self, study: str) -> Self:
-        """Keep one study's checkpoints apart from another's, wherever they lie."""
+        """Return the layout with a storage of the study's own."""
         return replace(self, storage=f"{self.storage}/{study}")
 
     def trial_resources(self) -> dict[str, float]:
-        """Return what Tune reserves for a trial."""
+        """Return the resources that Tune reserves for a trial."""
         if self.trials.workers > 1:
             # The trial itself only waits: Ray Train reserves what its workers need. It waits on the
             # head node, which is the last one to be lost.
             return {"node:__internal_head__": 0.001}
         gpus = 1 / self.trials_per_gpu if self.trials.gpu else 0
-        return {"CPU": self.trials.threads, "GPU": gpus}
+        return {"CPU": self.trials.cpus, "GPU": gpus}
 
     @classmethod
-    def plan(cls, experiment: Experiment, cluster: Cluster, folder: Path) -> Self:
+    def plan(cls, resources: Resources, storage: str, cluster: Cluster, folder: Path) -> Self:
         """Lay a study out on the cluster that is there.
+
+        Parameters
+        ----------
+        resources
+            Settings with threads and device fixed, see `fixed_resources`.
+        storage
+            The setting `storage`.
+        cluster, folder
+            The cluster, and the study's run folder.
 
         Raises
         ------
         ConfigError
-            The cluster does not have what the experiment asks for.
+            The cluster does not have what the settings ask for.
         """
-        wanted = experiment.resources
-        gpu = cluster.uses_gpu(wanted.device)
+        gpu = cluster.uses_gpu(resources.device)
+        fixed = fixed_resources(resources, cluster)
+        threads, reference_threads = fixed["threads"], fixed["reference_threads"]
+        largest = max(cluster.node_cpus)
+        cpus, reference_cpus = min(threads, largest), min(reference_threads, largest)
         slots = cluster.slots(1, gpu)
-        if wanted.workers > slots:
-            kind = "GPUs" if gpu else "CPUs"
-            raise ConfigError(
-                f"resources.workers: {wanted.workers}: the cluster has {slots} {kind}, and every"
-                " worker needs one"
-            )
-        # Workers of one trial have a GPU each.
-        sharing = wanted.trials_per_gpu if wanted.workers == 1 else 1
-        fitting = cluster.slots(1, gpu, sharing) // wanted.workers
-        concurrent = fitting
-        if isinstance(wanted.concurrent_trials, int):
-            concurrent = min(wanted.concurrent_trials, fitting)
-        pack = None if wanted.trials_per_pack == "auto" else wanted.trials_per_pack
-        if wanted.workers > 1 or (pack is None and not gpu):
+        sharing = _sharing(resources)
+        fitting = max(1, cluster.slots(cpus, gpu, sharing) // resources.workers)
+        pack = None if resources.trials_per_pack == "auto" else resources.trials_per_pack
+        if resources.workers > 1 or (pack is None and not gpu):
             pack = 1
-        passes = slots if gpu else cluster.nodes
+        actor_threads = cluster.threads(slots, gpu)
         return cls(
-            reference=Scaling(wanted.workers, gpu, cluster.threads(wanted.workers, gpu)),
-            embedding=Scaling(passes, gpu, cluster.threads(passes, gpu)),
-            clustering=Scaling(slots, gpu, cluster.threads(slots, gpu)),
-            trials=Scaling(
-                wanted.workers, gpu, cluster.threads(concurrent * wanted.workers, gpu, sharing)
+            reference=Scaling(resources.workers, gpu, reference_threads, reference_cpus),
+            embedding=Scaling(
+                max(1, cluster.slots(reference_cpus, gpu)), gpu, reference_threads, reference_cpus
             ),
-            concurrent_trials=concurrent,
+            clustering=Scaling(slots, gpu, actor_threads, actor_threads),
+            trials=Scaling(resources.workers, gpu, threads, cpus),
+            concurrent_trials=_at_most(resources.concurrent_trials, fitting),
             trials_per_gpu=sharing,
             trials_per_pack=pack,
-            storage=_storage(experiment.storage, cluster, folder),
+            storage=_storage(storage, cluster, folder),
         )
+
+
+def fixed_resources(resources: Resources, cluster: Cluster) -> dict[str, Any]:
+    """Return the settings whose ``auto`` a study fixes when it begins, for the cluster there is.
+
+    Returns
+    -------
+    values
+        ``device``, ``threads`` and ``reference_threads``, as they are where they are not ``auto``.
+
+    Raises
+    ------
+    ConfigError
+        The cluster does not have the device or the number of workers asked for.
+    """
+    gpu = cluster.uses_gpu(resources.device)
+    slots = cluster.slots(1, gpu)
+    workers = resources.workers
+    if workers > slots:
+        kind = "GPUs" if gpu else "CPUs"
+        raise ConfigError(
+            f"resources.workers: {workers}: the cluster has {slots} {kind}, and every worker needs"
+            " one"
+        )
+    sharing = _sharing(resources)
+    fitting = cluster.slots(1, gpu, sharing) // workers
+    at_a_time = workers * _at_most(resources.concurrent_trials, fitting)
+    threads, reference_threads = resources.threads, resources.reference_threads
+    if threads == "auto":
+        threads = cluster.threads(at_a_time, gpu, sharing)
+    if reference_threads == "auto":
+        reference_threads = cluster.threads(workers, gpu)
+    device = "cuda" if gpu else "cpu"
+    return {"device": device, "threads": threads, "reference_threads": reference_threads}
+
+
+def _sharing(resources: Resources) -> int:
+    """Return how many processes share a GPU: the workers of one trial have a GPU each."""
+    return resources.trials_per_gpu if resources.workers == 1 else 1
+
+
+def _at_most(wanted: int | str, fitting: int) -> int:
+    return min(wanted, fitting) if isinstance(wanted, int) else fitting
 
 
 def _storage(setting: str, cluster: Cluster, folder: Path) -> str:

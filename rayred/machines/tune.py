@@ -1,60 +1,181 @@
-"""How Ray Tune runs the trials of a sweep or the candidates of a search."""
+"""Trainings run by Ray Tune, several at a time, and their reports as they end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
 
-from rayred.machines.layout import Execution
-from rayred.training.on_ray import MAX_FAILURES
+from rayred.errors import RayredError
+from rayred.machines.connect import MAX_FAILURES
+from rayred.machines.layout import Layout
+
+Config = dict[str, Any]
+Report = Callable[[dict[str, Any]], None]
+"""Takes values of a training, ``{"accuracy": 0.9}``: any number of times while it runs."""
+Train = Callable[[Config, Report], None]
+"""Runs one training of a plan; sent to every node once, with all that it holds."""
 
 
-def run_trials(
-    name: str,
-    train: Callable[..., None],
-    shared: Any,
-    space: Mapping[str, Any],
-    execution: Execution,
-    recorder: tune.Callback,
-    **choices: Any,
-) -> None:
-    """Call ``train(config, shared=shared)`` for every config of a space, several at a time.
+@dataclass(frozen=True)
+class Plan:
+    """Trainings to run: one for each config of a search space."""
 
-    Parameters
-    ----------
-    name
-        Of Tune's folder in the study's storage.
-    train
-        Reports to Tune. What dies of its machine is tried again, `MAX_FAILURES` times.
-    shared
-        What all calls are given; it is sent to every node once.
-    space
-        Tune's search space.
-    execution
-        Resources of a call, calls at a time, storage.
-    recorder
-        Told of every result the moment that it is there.
-    choices
-        Other arguments of `ray.tune.TuneConfig`, such as `scheduler`.
+    unit: str
+    """Name of one training in messages, such as trial."""
+    total: int
+    """How many the user sees, of which some may be done already."""
+    space: Mapping[str, Any]
+    """Tune's search space."""
+    names: Callable[[Config], list[str]]
+    """Return the names of the trainings of a config, as messages have them."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Other arguments of `ray.tune.TuneConfig`, such as `scheduler`."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Ray Tune with the resources of a study's trials."""
+
+    name: str
+    """Name of Tune's folder in the study's storage."""
+    layout: Layout
+    max_failures: int = MAX_FAILURES
+    """Times that a training is started again after its process or machine died."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A training that has ended."""
+
+    config: Config
+    trial_id: str
+    """Tune's number of the training."""
+    reports: tuple[dict[str, Any], ...]
+    """All that it reported, in order."""
+    running: int
+    """Trainings that are still running."""
+
+
+def run_trials(plan: Plan, train: Train, runner: Runner) -> Generator[Ended, None, None]:
+    """Yield the trainings of a plan as they end.
+
+    Trainings go on while the caller works on a result; they are stopped when the caller stops.
+
+    Raises
+    ------
+    RayredError
+        Trainings lost their process again and again; raised when all others have ended.
     """
-    trainable = tune.with_resources(
-        tune.with_parameters(train, shared=shared), execution.trial_resources()
-    )
-    tune.Tuner(
-        trainable,
-        param_space=space,
-        tune_config=tune.TuneConfig(
-            max_concurrent_trials=execution.concurrent_trials,
-            reuse_actors=execution.trials.workers == 1,
-            **choices,
-        ),
-        run_config=tune.RunConfig(
-            name=name,
-            storage_path=execution.storage,
-            callbacks=[recorder],
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            verbose=0,
-        ),
-    ).fit()
+    ended: SimpleQueue[Ended | BaseException | None] = SimpleQueue()
+    recorder = _Recorder(ended)
+    thread = threading.Thread(target=_fit, args=(plan, train, runner, recorder), daemon=True)
+    thread.start()
+    try:
+        while (item := ended.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        recorder.stopped = True
+        thread.join()
+    if recorder.lost:
+        lost = [(name, reason) for config, reason in recorder.lost for name in plan.names(config)]
+        name, reason = lost[0]
+        raise RayredError(
+            f"{len(lost)} of {plan.total} {plan.unit}s failed {runner.max_failures + 1} times; run"
+            f" again to go on with them. First of them: {name}: {reason}"
+        )
+
+
+def _fit(plan: Plan, train: Train, runner: Runner, recorder: _Recorder) -> None:
+    """Run Tune to its end; what it raises goes to the caller of `run_trials`."""
+    layout = runner.layout
+    try:
+        trainable = tune.with_resources(
+            tune.with_parameters(_train_and_report, train=train), layout.trial_resources()
+        )
+        tune.Tuner(
+            trainable,
+            param_space=dict(plan.space),
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=layout.concurrent_trials,
+                reuse_actors=layout.trials.workers == 1,
+                **plan.options,
+            ),
+            run_config=tune.RunConfig(
+                name=runner.name,
+                storage_path=layout.storage,
+                callbacks=[recorder],
+                failure_config=tune.FailureConfig(max_failures=runner.max_failures),
+                verbose=0,
+            ),
+        ).fit()
+    except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+        if not recorder.stopped:
+            recorder.ended.put(error)
+    finally:
+        recorder.ended.put(None)
+
+
+def _train_and_report(config: Config, train: Train) -> None:
+    train(config, tune.report)
+
+
+class _Recorder(tune.Callback):  # type: ignore[misc] # Ray is not typed
+    """Hands on every training the moment that it ends."""
+
+    def __init__(self, ended: SimpleQueue[Ended | BaseException | None]) -> None:
+        self.ended = ended
+        self.lost: list[tuple[Config, str]] = []
+        self.stopped = False
+        self._reports: dict[str, list[dict[str, Any]]] = {}
+        """Reports of every training that runs."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune saves its callbacks, to go on by itself; rayred goes on by its own results."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        del iteration, trials, info
+        if self.stopped:
+            raise RuntimeError("stopped by the caller")
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        del iteration, trials, info
+        self._reports.setdefault(trial.trial_id, [])  # kept where it is started again
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        del iteration, trials, info
+        self._reports[trial.trial_id].append(dict(result))
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        del iteration, trials, info
+        reports = self._reports.pop(trial.trial_id, [])
+        ended = Ended(trial.config, trial.trial_id, tuple(reports), len(self._reports))
+        self.ended.put(ended)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        del iteration, trials, info
+        self._reports.pop(trial.trial_id, None)
+        error = trial.get_pickled_error()
+        reason = str(error).strip().splitlines()[-1] if error else "no reason given"
+        self.lost.append((trial.config, reason))

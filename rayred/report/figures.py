@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from rayred.data.dataset import Split
+from rayred.files import replacing
 from rayred.report.groups import Group
-from rayred.store import replacing
-from rayred.verdict.judge import FULL, Verdict
+from rayred.verdict import FULL, Verdict
 
 DPI = 160
 COLORS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9")

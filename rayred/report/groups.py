@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.trees import ClassTrees, kept_images
-from rayred.linkage import representatives
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,19 @@ def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
 
 
 def largest_groups(
-    trees: ClassTrees, embeddings: NDArray[np.float32], fraction: float, count: int
+    trees: ClassTrees, kept: NDArray[np.int64], fraction: float, count: int
 ) -> list[Group]:
-    """Return the largest group of each of the `count` classes that have the largest ones."""
+    """Return the largest group of each of the `count` classes that have the largest ones.
+
+    Parameters
+    ----------
+    trees
+        One tree a class.
+    kept
+        (n,) the images kept at the fraction, one of every cluster.
+    fraction, count
+        Share of every class kept, and the most groups to return.
+    """
     sizes = group_sizes(trees, fraction)
     redundant = [label for label in range(len(sizes)) if sizes[label].max() > 1]
     chosen = sorted(redundant, key=lambda label: -int(sizes[label].max()))[:count]
@@ -43,8 +52,7 @@ def largest_groups(
     for label in sorted(chosen):
         rows, tree = trees.members[label], trees.trees[label]
         clusters = tree.labels(kept_images(len(rows), fraction))
-        cluster = int(np.argmax(sizes[label]))
-        kept = rows[representatives(embeddings[rows], clusters)[cluster]]
-        members = rows[clusters == cluster]
-        groups.append(Group(label, np.concatenate([[kept], members[members != kept]])))
+        members = rows[clusters == int(np.argmax(sizes[label]))]
+        first = np.isin(members, kept)
+        groups.append(Group(label, np.concatenate([members[first], members[~first]])))
     return groups

@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rayred import __version__
+from rayred.files import replacing
 from rayred.search.results import Found, describe
-from rayred.store import replacing
 from rayred.verdict.judge import Verdict
 
 

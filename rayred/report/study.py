@@ -1,97 +1,110 @@
-"""All that a finished study shows: results.json, the figures and the page."""
+"""The report of a finished study: results.json, the figures and the page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.trees import ClassTrees
-from rayred.config import Experiment
-from rayred.config.file import dump_experiment
 from rayred.data.dataset import Dataset
+from rayred.files import write_json
 from rayred.machines.environment import Environment
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
+from rayred.results.curve import Point
 from rayred.search.results import Found
-from rayred.store import RunFolder, write_json
-from rayred.training.loop import Point
-from rayred.verdict.judge import Verdict
+from rayred.store import Store
+from rayred.verdict import Verdict
 
 GROUPS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a report is made of."""
+    """The contents of a report."""
 
-    experiment: Experiment
+    name: str
+    """Name of the study."""
+    dataset_setting: str
+    """The data set as the experiment names it."""
     dataset: Dataset
+    model: str
+    """Name of the network."""
+    steps: int
+    """Steps of a training."""
+    linkage: str
+    """Linkage method."""
     reference_accuracy: float
     """Test accuracy of the reference model, 0 to 1."""
     reference_seconds: float
     """Seconds that the reference model was trained."""
-    embeddings: NDArray[np.float32]
-    """(N, D) of the training images."""
-    trees: ClassTrees
-    verdict: Verdict
     reference_curve: tuple[Point, ...]
-    """The reference training."""
+    """Curve of the reference training."""
+    fraction: float
+    """The fraction whose groups are shown."""
+    trees: ClassTrees
+    kept: NDArray[np.int64]
+    """(n,) the images kept at that fraction."""
+    verdict: Verdict
     environment: Environment
     found: Found | None
-    """What was searched for; none where nothing was."""
+    """The settings found by a search; None where nothing was searched for."""
     notes: list[str]
-    """What else a reader should know."""
-
-    @property
-    def shown_fraction(self) -> float:
-        """The fraction whose groups are shown: the smallest found redundant, or the largest."""
-        if self.verdict.equivalent_fraction is not None:
-            return self.verdict.equivalent_fraction
-        below = [fraction for fraction in self.experiment.sweep.fractions if fraction < 1]
-        return max(below, default=1.0)
+    """Facts that a reader should know."""
+    config: str
+    """The experiment file with all defaults written out."""
 
 
-def write_report(folder: RunFolder, study: StudyReport) -> None:
+def shown_fraction(verdict: Verdict, fractions: Sequence[float]) -> float:
+    """Return the fraction whose groups are shown: the smallest found redundant, or the largest."""
+    if verdict.equivalent_fraction is not None:
+        return verdict.equivalent_fraction
+    return max((fraction for fraction in fractions if fraction < 1), default=1.0)
+
+
+def write_report(store: Store, study: StudyReport) -> None:
     """Write results.json, figures/*.png and report.html."""
-    write_json(folder / "results.json", _results(study))
-    fraction = study.shown_fraction
-    dataset, experiment = study.dataset, study.experiment
-    figures = folder / "figures"
-    draw_accuracy(figures / "accuracy.png", experiment.name, study.verdict)
+    write_json(store.place("results.json"), _results(study))
+    fraction, dataset = study.fraction, study.dataset
+    figures = store.place("figures")
+    draw_accuracy(figures / "accuracy.png", study.name, study.verdict)
     sizes = group_sizes(study.trees, fraction)
     draw_group_sizes(figures / "group-sizes.png", dataset.classes, sizes, fraction)
-    groups = largest_groups(study.trees, study.embeddings, fraction, GROUPS_SHOWN)
+    groups = largest_groups(study.trees, study.kept, fraction, GROUPS_SHOWN)
     draw_groups(figures / "groups.png", dataset.train, groups, fraction)
     kept = f"{100 * fraction:g} % of every class kept"
+    captions = {
+        "Test accuracy against the size of the training set.": figures / "accuracy.png",
+        f"Number of groups by size, {kept}; counts on a logarithmic axis.": figures
+        / "group-sizes.png",
+        f"The largest redundant group of a class, {kept}. The image boxed in green is kept,"
+        " the others are left out.": figures / "groups.png",
+    }
     redundant = sum(int((group > 1).sum()) for group in sizes)
+    facts = _facts(study) | {
+        "redundant groups": f"{redundant:,} of more than one image, with {kept}",
+        "margin": f"±{study.verdict.margin:g} percentage points",
+        **_origin(study.environment),
+    }
+    page = store.place("report.html")
     write_page(
-        folder / "report.html",
-        experiment.name,
-        {
-            "data set": f"{experiment.dataset}: {len(dataset.train):,} training and"
-            f" {len(dataset.test):,} test images, {len(dataset.classes)} classes",
-            "reference model": f"{experiment.model}, {100 * study.reference_accuracy:.2f} % test"
-            f" accuracy after {experiment.train.steps:,} steps",
-            "linkage": f"{experiment.linkage.method}, cosine distance, each class on its own",
-            "redundant groups": f"{redundant:,} of more than one image, with {kept}",
-            "margin": f"±{study.verdict.margin:g} percentage points",
-            **_origin(study.environment),
-        },
-        study.verdict,
-        {
-            "Test accuracy against the size of the training set.": figures / "accuracy.png",
-            f"Number of groups by size, {kept}; counts on a logarithmic axis.": figures
-            / "group-sizes.png",
-            f"The largest redundant group of a class, {kept}. The image boxed in green is kept,"
-            " the others are left out.": figures / "groups.png",
-        },
-        study.notes,
-        study.found,
-        dump_experiment(experiment),
+        page, study.name, facts, study.verdict, captions, study.notes, study.found, study.config
     )
+
+
+def _facts(study: StudyReport) -> dict[str, str]:
+    dataset = study.dataset
+    return {
+        "data set": f"{study.dataset_setting}: {len(dataset.train):,} training and"
+        f" {len(dataset.test):,} test images, {len(dataset.classes)} classes",
+        "reference model": f"{study.model}, {100 * study.reference_accuracy:.2f} % test"
+        f" accuracy after {study.steps:,} steps",
+        "linkage": f"{study.linkage}, cosine distance, each class on its own",
+    }
 
 
 def _origin(environment: Environment) -> dict[str, str]:
@@ -110,7 +123,7 @@ def _versions(environment: Environment) -> str:
 
 def _results(study: StudyReport) -> dict[str, object]:
     return {
-        "name": study.experiment.name,
+        "name": study.name,
         "dataset": study.dataset.facts(),
         "environment": asdict(study.environment),
         "reference": {

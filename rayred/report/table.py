@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from rayred.search.results import Found
-from rayred.verdict.comparison import Advantage
-from rayred.verdict.judge import Cell, Verdict
+from rayred.verdict import Advantage, Cell, Verdict
 
 
 def format_table(verdict: Verdict, found: Found | None = None) -> str:

@@ -1,19 +1,21 @@
-"""What a search for settings came to, and the file that it is kept in."""
+"""The result of a search for settings, as values and as a file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from rayred.errors import TrainingError
 
 FOUND_FILE = "search.json"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings that were tried."""
+    """Settings that were tried, and how well."""
 
     name: str
     """``search-`` and a digest of the settings."""
@@ -23,22 +25,22 @@ class Candidate:
     """Share of the held-out images classified correctly, 0 to 1; of a stopped one, the last."""
     train_seconds: float | None = None
     reason: str = ""
-    """Why it failed."""
+    """Why the training failed."""
     curve: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     """Points of the training's curve, the accuracy being that on the held-out images."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found."""
+    """The result of a search."""
 
     settings: dict[str, Any]
-    """Those of the candidate with the highest accuracy, of those that were trained to the end."""
+    """Settings of the candidate with the highest accuracy among those trained to their end."""
     accuracy: float
     fraction: float
     """Share of the images that candidates were trained on: below 1, semantic subsets."""
     space: dict[str, Any]
-    """What was searched, as in the experiment file."""
+    """The spaces searched, as in the experiment file."""
     candidates: tuple[Candidate, ...]
 
     def ranking(self) -> list[Candidate]:
@@ -48,7 +50,7 @@ class Found:
         )
 
     def sentence(self) -> str:
-        """Say what was found, and how."""
+        """Return the result and how it was found, as a sentence."""
         count = len(self.candidates)
         stopped = sum(candidate.status == "stopped" for candidate in self.candidates)
         early = f", {stopped} of them stopped early" if stopped else ""
@@ -61,12 +63,39 @@ class Found:
         )
 
 
+def best_of(candidates: Sequence[Candidate], fraction: float, space: Mapping[str, Any]) -> Found:
+    """Return the best candidate that was trained to its end; of equals, the first by name.
+
+    Raises
+    ------
+    TrainingError
+        No candidate was trained to its end.
+    """
+    finished = [c for c in candidates if c.status == "finished" and c.accuracy is not None]
+    if not finished:
+        reasons = (candidate.reason for candidate in candidates if candidate.reason)
+        reason = next(reasons, "all were stopped early")
+        raise TrainingError(f"search: no candidate was trained to the end: {reason}")
+    best = min(finished, key=lambda candidate: (-(candidate.accuracy or 0.0), candidate.name))
+    accuracy = best.accuracy or 0.0
+    return Found(best.settings, accuracy, fraction, dict(space), tuple(candidates))
+
+
 def describe(settings: Mapping[str, Any]) -> str:
     """Return settings in one line."""
     return ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in settings.items()
     )
+
+
+def describe_candidate(candidate: Candidate) -> str:
+    """Return settings and outcome of a candidate in one line."""
+    if candidate.accuracy is None:
+        return f"{describe(candidate.settings)}: failed: {candidate.reason}"
+    accuracy = f"{100 * candidate.accuracy:.2f} % of the held-out images"
+    early = ", stopped early" if candidate.status == "stopped" else ""
+    return f"{describe(candidate.settings)}: {accuracy}{early}"
 
 
 def load_candidate(stored: Mapping[str, Any]) -> Candidate:

@@ -1,4 +1,4 @@
-"""Selectors: embeddings, labels and trees in, the kept images out.
+"""Selectors: from embeddings, labels and redundant groups to the images kept.
 
 A selector is one module with one function, entered in `SELECTORS`.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.config import Sweep
+from rayred.results.trial import FULL
 from rayred.selection.candidates import Candidates
 from rayred.selection.random import select_random
 from rayred.selection.semantic import select_semantic
 
 __all__ = [
-    "FULL",
     "SELECTORS",
     "Candidates",
     "Subset",
@@ -28,9 +28,6 @@ __all__ = [
     "save_subsets",
     "subset_name",
 ]
-
-FULL = "full"
-"""What stands in a selector's place for trainings on the full set."""
 
 
 @dataclass(frozen=True)

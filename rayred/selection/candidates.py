@@ -1,25 +1,24 @@
-"""What selectors choose from."""
+"""The training images as selectors see them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.trees import ClassTrees
+if TYPE_CHECKING:
+    from rayred.clustering.groups import RedundantGroups
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The training images as a selector sees them."""
+    """The training images that a selector chooses from."""
 
     labels: NDArray[np.int64]
     """(N,) classes."""
     embeddings: NDArray[np.float32]
     """(N, D) pooled embeddings."""
-    trees: ClassTrees
-    """One tree a class, deep enough for the smallest fraction wanted."""
-    representatives: Mapping[float, NDArray[np.int64]]
-    """For each fraction (n,) one image of each cluster of each class, ascending."""
+    groups: RedundantGroups
+    """Redundant groups at every fraction wanted below 1."""

@@ -17,7 +17,7 @@ def select_random(
         np.concatenate(
             [
                 rng.choice(rows, kept_images(len(rows), fraction), replace=False)
-                for rows in candidates.trees.members
+                for rows in candidates.groups.trees.members
             ]
         )
     )

@@ -17,4 +17,4 @@ def select_semantic(
     rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
 ) -> NDArray[np.int64]:
     """Return one image of each cluster of each class, (n,) int64 ascending."""
-    return candidates.representatives[fraction]
+    return candidates.groups.kept[fraction]

@@ -10,7 +10,8 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rayred.tracking.tracker import Tracker, start_monitor
+from rayred.tracking.client import start_monitor
+from rayred.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 

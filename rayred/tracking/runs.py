@@ -1,4 +1,4 @@
-"""What MLflow is told of a study, its trials and the candidates of its search, as plain values."""
+"""A study, its trials and the candidates of its search as MLflow gets them, in plain values."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rayred.files import read_json
 from rayred.machines.environment import Environment
 from rayred.results.trial import TrialResult
 from rayred.search.results import Candidate
-from rayred.store import RunFolder, read_json
+from rayred.store import Store
 
 if TYPE_CHECKING:
-    from rayred.training.trained import Trained
+    from rayred.training import Trained
 
 CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -68,9 +69,9 @@ class ChildRun:
         return cls(candidate.name, facts, curve, seconds, STATUS[candidate.status], reason)
 
 
-def origin_tags(folder: RunFolder) -> dict[str, str]:
+def origin_tags(store: Store) -> dict[str, str]:
     """Return tags that say what a study was made with and on."""
-    made = Environment.load(folder)
+    made = Environment.load(store)
     tags: dict[str, object] = {
         "mlflow.user": made.user,
         "mlflow.source.name": "rayred",
@@ -87,13 +88,13 @@ def origin_tags(folder: RunFolder) -> dict[str, str]:
     return {key: str(text) for key, text in tags.items() if text != ""}
 
 
-def study_metrics(folder: RunFolder, reference: Trained) -> list[tuple[str, float, int, int]]:
+def study_metrics(store: Store, reference: Trained) -> list[tuple[str, float, int, int]]:
     """Return the metrics of a finished study: name, value, time in milliseconds, step.
 
     Times are those of the files, since MLflow takes a point that it has already for the same one if
     its time is the same.
     """
-    results: dict[str, Any] = read_json(folder / "results.json")
+    results: dict[str, Any] = read_json(store / "results.json")
     metrics = {
         "reference/train_seconds": reference.train_seconds,
         "trials": max(cell["trials"] for cell in results["cells"]),
@@ -104,7 +105,7 @@ def study_metrics(folder: RunFolder, reference: Trained) -> list[tuple[str, floa
         if cell["mean"] is not None:
             metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
     then, trained = (
-        int(1000 * (folder / name).stat().st_mtime) for name in ("results.json", "reference.pt")
+        int(1000 * (store / name).stat().st_mtime) for name in ("results.json", "reference.pt")
     )
     points = [(name, float(value), then, 0) for name, value in metrics.items()]
     return points + [

@@ -1,4 +1,4 @@
-"""MLflow: one parent run a study, one child run a trial. The only module that imports it.
+"""A study in MLflow: one parent run a study, one child run a trial.
 
 Everything logged is in the run folder as well, so a server that does not answer loses nothing:
 `Tracker.upload` sends what is missing, once, whenever the server is back. Runs are found again by
@@ -7,28 +7,27 @@ the tags `rayred.study` (the run folder's identity) and `rayred.trial`.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import os
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rayred.errors import TrackingError
+from rayred.files import read_json, write_json
 from rayred.results.trial import TrialResult
 from rayred.search.results import Candidate, Found
-from rayred.store import RunFolder, read_json, write_json
+from rayred.store import Store
+from rayred.tracking.client import (
+    ARTIFACTS_FOLDER,
+    artifact_location,
+    create_store,
+    dataset_input,
+    log_model,
+)
 from rayred.tracking.runs import ChildRun, origin_tags, study_metrics
 
 if TYPE_CHECKING:
-    from rayred.training.trained import Trained
+    from rayred.training import Trained
 
 logger = logging.getLogger(__name__)
 
@@ -37,47 +36,30 @@ TRIAL_TAG = "rayred.trial"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 MODEL_TAG = "rayred.reference_model"
-VIEW = "rayred"
-VIEW_COLUMNS = (
-    "attributes.`Duration`",
-    "params.`selector`",
-    "params.`fraction`",
-    "params.`trial`",
-    "params.`n_train`",
-    "metrics.`test_accuracy`",
-)
-"""Columns of the experiment's page, in the names of MLflow's own saved views."""
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
-# MLflow's own settings: a server that does not answer is given up after seconds, not minutes, and
-# its addresses are not printed run by run.
-_CLIENT_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
-
-def tracking_uri(setting: str, folder: RunFolder) -> str:
+def tracking_uri(setting: str, store: Store) -> str:
     """Return the address meant by the setting `tracking.uri`.
 
-    What ``auto`` means is decided when a study begins, and kept in its folder: in the database that
-    lies there, if it is not another one.
+    What ``auto`` stands for is decided when a study begins, and kept in its folder: the server that
+    MLFLOW_TRACKING_URI names, or a database in the folder.
     """
     if setting != "auto":
         return setting
-    own = f"sqlite:///{folder / 'mlflow.db'}"
-    chosen = read_json(folder / "tracking.json").get("uri")
+    chosen = read_json(store / "tracking.json").get("uri")
     if chosen is None:
         chosen = os.environ.get("MLFLOW_TRACKING_URI") or "here"
-        write_json(folder / "tracking.json", {"uri": chosen})
-    return own if chosen == "here" else str(chosen)
+        write_json(store.place("tracking.json"), {"uri": chosen})
+    if chosen != "here":
+        return str(chosen)
+    store.place(ARTIFACTS_FOLDER)
+    return f"sqlite:///{store.place('mlflow.db')}"
 
 
 class Tracker:
-    """Sends a study to MLflow; goes quiet, and says so, when MLflow does not answer.
+    """Sends a study to MLflow; gives up, with a warning, when MLflow does not answer.
 
     Parameters
     ----------
@@ -85,7 +67,7 @@ class Tracker:
         Tracking server or database.
     experiment
         MLflow experiment that the runs appear under.
-    folder
+    store
         The study's run folder.
     name
         Name of the parent run.
@@ -94,15 +76,15 @@ class Tracker:
     """
 
     def __init__(
-        self, uri: str, experiment: str, folder: RunFolder, name: str, params: Mapping[str, Any]
+        self, uri: str, experiment: str, store: Store, name: str, params: Mapping[str, Any]
     ) -> None:
         self.uri = uri
         self.experiment = experiment
-        self.folder = folder
+        self.store = store
         self.name = name
         self.params = params
         self.failure: str | None = None
-        """Why MLflow is not spoken to any more; none while it answers."""
+        """Why nothing more is sent to MLflow; None while it answers."""
         self._client: Any = None
         self._experiment_id = ""
         self.run_id = ""
@@ -157,7 +139,7 @@ class Tracker:
     def _start(self, dataset: Mapping[str, str | int]) -> None:
         self._client = create_store(self.uri)
         self._experiment_id = self._find_experiment()
-        study = self.folder.identity
+        study = self.store.identity
         runs = self._search(f"tags.`{STUDY_TAG}` = '{study}'")
         parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
         if parents:
@@ -172,7 +154,7 @@ class Tracker:
         facts = {
             "dataset": dataset["name"],
             "dataset.digest": dataset["digest"],
-            **origin_tags(self.folder),
+            **origin_tags(self.store),
         }
         known = run.data.params
         self._client.log_batch(
@@ -180,7 +162,7 @@ class Tracker:
             params=[Param(key, str(text)) for key, text in self.params.items() if key not in known],
             tags=[RunTag(key, str(text)) for key, text in facts.items()],
         )
-        self._client.log_inputs(self.run_id, [_dataset_input(dataset)])
+        self._client.log_inputs(self.run_id, [dataset_input(dataset)])
         for run in runs:
             name = run.data.tags.get(TRIAL_TAG)
             if name is None:
@@ -196,7 +178,7 @@ class Tracker:
 
         found = self._client.get_experiment_by_name(self.experiment)
         if found is None:
-            location = self._artifact_location()
+            location = artifact_location(self.uri)
             try:
                 return str(self._client.create_experiment(self.experiment, location))
             except MlflowException:
@@ -205,13 +187,6 @@ class Tracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
-
-    def _artifact_location(self) -> str | None:
-        """Return where artifacts go: beside a SQLite database, or where the server says."""
-        if not self.uri.startswith("sqlite:///"):
-            return None
-        database = Path(self.uri.removeprefix("sqlite:///")).resolve()
-        return (database.parent / "mlartifacts").as_uri()
 
     def _search(self, query: str) -> list[Any]:
         runs: list[Any] = []
@@ -244,7 +219,7 @@ class Tracker:
 
         now = int(time.time() * 1000)
         tags = {
-            STUDY_TAG: self.folder.identity,
+            STUDY_TAG: self.store.identity,
             TRIAL_TAG: child.name,
             PARENT_TAG: self.run_id,
             NAME_TAG: child.name,
@@ -276,15 +251,15 @@ class Tracker:
     def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag
 
-        sent = [Metric(*point) for point in study_metrics(self.folder, reference)]
+        sent = [Metric(*point) for point in study_metrics(self.store, reference)]
         for first in range(0, len(sent), 1000):
             self._client.log_batch(self.run_id, metrics=sent[first : first + 1000])
-        sentence = read_json(self.folder / "results.json")["verdict"]["sentence"]
+        sentence = read_json(self.store / "results.json")["verdict"]["sentence"]
         self._client.log_batch(self.run_id, tags=[RunTag("mlflow.note.content", sentence)])
         for name in ARTIFACTS:
-            self._client.log_artifact(self.run_id, str(self.folder / name))
+            self._client.log_artifact(self.run_id, str(self.store / name))
         for name in ARTIFACT_FOLDERS:
-            self._client.log_artifacts(self.run_id, str(self.folder / name), name)
+            self._client.log_artifacts(self.run_id, str(self.store / name), name)
         self._client.set_terminated(self.run_id, status="FINISHED")
         if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
             self._log_reference(reference)
@@ -297,136 +272,14 @@ class Tracker:
                 self._experiment_id, name="reference", source_run_id=self.run_id
             )
             model_id = made.model_id
-            self._log_model(reference, model_id)
+            log_model(self._client, model_id, reference)
             self._client.finalize_logged_model(model_id, "READY")
             self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
         except Exception as error:  # noqa: BLE001 - whatever is raised, the study is there
             logger.warning(
                 "MLflow has not got the reference model (%s); rayred upload %s tries again",
                 error,
-                self.folder.path,
+                self.store.path,
             )
             if model_id:
                 self._client.delete_logged_model(model_id)
-
-    def _log_model(self, reference: Trained, model_id: str) -> None:
-        """Send the reference model: a graph that needs no rayred to be loaded."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import mlflow.pytorch
-            from mlflow.models import ModelSignature
-            from mlflow.types import Schema, TensorSpec
-
-            height, width, channels = reference.spec.image_shape
-            images = (-1, channels, height, width)
-            signature = ModelSignature(
-                Schema([TensorSpec(np.dtype(np.uint8), images)]),
-                Schema([TensorSpec(np.dtype(np.float32), (-1, reference.spec.classes))]),
-            )
-            with tempfile.TemporaryDirectory() as folder:
-                mlflow.pytorch.save_model(
-                    reference.model(),
-                    f"{folder}/model",
-                    signature=signature,
-                    input_example=np.zeros((2, *images[1:]), np.uint8),
-                    pip_requirements=["torch", "numpy"],
-                    serialization_format="pt2",
-                    mlflow_model=mlflow.models.Model(model_id=model_id),
-                )
-                self._client.log_model_artifacts(model_id, f"{folder}/model")
-
-
-def _dataset_input(dataset: Mapping[str, str | int]) -> Any:
-    """Return the data set as MLflow knows data sets: name, digest and size."""
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    name, digest = str(dataset["name"]), str(dataset["digest"])
-    source = CodeDatasetSource(tags={"rayred.dataset": name})
-    rows = {"num_rows": dataset["n_train"], "num_test_rows": dataset["n_test"]}
-    profile = json.dumps({**rows, "num_classes": dataset["classes"]})
-    return DatasetInput(
-        Dataset(name, digest, "code", source.to_json(), profile=profile),
-        [InputTag("mlflow.data.context", "training")],
-    )
-
-
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Keep other processes from making the tables of a SQLite database at the same time."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    database = Path(uri.removeprefix("sqlite:///")).resolve()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(database.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
-
-
-def create_store(uri: str) -> Any:
-    """Return an MLflow client; a SQLite database that is not there yet is made."""
-    for key, value in _CLIENT_SETTINGS.items():
-        os.environ.setdefault(key, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow.tracking import MlflowClient
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with _alone(uri):
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    return client
-
-
-def start_monitor(uri: str, run_id: str, node: str) -> Any:
-    """Begin to log this machine's CPU, memory, disk, network and GPUs to a run; `finish()` ends it.
-
-    Parameters
-    ----------
-    uri
-        Tracking server or database.
-    run_id
-        Run that is told of ``system/NODE/...``.
-    node
-        Name of the machine among those of the cluster.
-    """
-    create_store(uri)
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    monitor = SystemMetricsMonitor(run_id, node_id=node, resume_logging=True, tracking_uri=uri)
-    monitor.start()
-    return monitor
-
-
-def open_view(uri: str, experiment: str) -> str:
-    """Return the address of an experiment's page, from the root of MLflow's pages.
-
-    The page shows the columns that one wants: they are kept with the experiment, as a view that
-    MLflow's pages can share.
-
-    Raises
-    ------
-    TrackingError
-        There is no such store or experiment.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client = create_store(uri)
-        found = client.get_experiment_by_name(experiment)
-    except Exception as error:
-        raise TrackingError(f"MLflow at {uri} does not answer: {error}") from error
-    if found is None:
-        raise TrackingError(f"MLflow at {uri} has no experiment {experiment!r}")
-    number = found.experiment_id
-    page = f"#/experiments/{number}/runs"
-    columns = json.dumps({"selectedColumns": VIEW_COLUMNS})
-    try:
-        client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
-    except MlflowException:
-        return page  # a store that may only be read
-    return f"{page}?viewStateShareKey={VIEW}&workflowType=machine_learning"

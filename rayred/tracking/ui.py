@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rayred.errors import TrackingError
-from rayred.tracking.tracker import open_view
+from rayred.tracking.client import open_view
 
 START_SECONDS = 120
 END_SECONDS = 10

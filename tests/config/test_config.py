@@ -129,7 +129,7 @@ def test_imagenet_protocol_is_the_papers():
             "sweep.train.lr: [0.1, 0.1]: the same value is listed",
         ),
         ({"sweep": {"trails": 3}}, "sweep.trails: unknown key; did you mean 'trials'?"),
-        ({"sweep": {"train.checkpoint_steps": [1, 2]}}, "only; run a study for each value"),
+        ({"sweep": {"train.checkpoint_steps": [1]}}, "decide results; run a study for each value"),
         (
             {"sweep": {"linkage.method": ["single"], "selectors": ["random"]}},
             "needs semantic in sweep.selectors",

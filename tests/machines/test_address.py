@@ -43,6 +43,7 @@ def address(tmp_path: Path):
         head.wait()
 
 
+@pytest.mark.slow
 def test_a_study_runs_on_a_cluster_by_its_address(address, tmp_path):
     where, token = address
     sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic"], "trials": 1}

@@ -1,37 +1,35 @@
 import numpy as np
 import pytest
 
-from rayred.clustering.trees import ClassTrees
+from rayred.clustering.groups import RedundantGroups, redundant_groups
 from rayred.data.dataset import Split
-from rayred.linkage import complete_linkage
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
-from rayred.verdict.judge import Cell, Verdict
+from rayred.verdict import Cell, Verdict
 
 
 @pytest.fixture
-def trees_and_embeddings():
+def groups_and_embeddings() -> tuple[RedundantGroups, np.ndarray]:
     """Class 0 has a group of four, class 1 none."""
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(16, 5)).astype(np.float32)
     embeddings[[2, 4, 6, 8]] = embeddings[2] + 0.05 * rng.normal(size=(4, 5))
-    members = (np.arange(0, 10), np.arange(10, 16))
-    trees = tuple(complete_linkage(embeddings[rows]) for rows in members)
-    return ClassTrees(members, trees), embeddings
+    labels = np.repeat([0, 1], [10, 6])
+    return redundant_groups(embeddings, labels, [0.7]), embeddings
 
 
-def test_the_largest_group_of_each_class_has_the_kept_image_first(trees_and_embeddings):
-    trees, embeddings = trees_and_embeddings
-    (group,) = [g for g in largest_groups(trees, embeddings, 0.7, 5) if g.label == 0]
+def test_the_largest_group_of_each_class_has_the_kept_image_first(groups_and_embeddings):
+    found, embeddings = groups_and_embeddings
+    (group,) = [g for g in largest_groups(found.trees, found.kept[0.7], 0.7, 5) if g.label == 0]
     assert sorted(group.images.tolist()) == [2, 4, 6, 8]
     unit = embeddings[group.images]
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
     assert np.argmax(unit @ unit.mean(0)) == 0
 
 
-def test_sizes_add_up_to_the_class(trees_and_embeddings):
-    trees, _ = trees_and_embeddings
-    sizes = group_sizes(trees, 0.7)
+def test_sizes_add_up_to_the_class(groups_and_embeddings):
+    found, _ = groups_and_embeddings
+    sizes = group_sizes(found.trees, 0.7)
     assert [s.sum() for s in sizes] == [10, 6]
     assert [len(s) for s in sizes] == [7, 4]
 

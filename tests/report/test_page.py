@@ -2,7 +2,7 @@ from PIL import Image
 
 from rayred.report.page import write_page
 from rayred.search.results import Candidate, Found
-from rayred.verdict.judge import Cell, Verdict
+from rayred.verdict import Cell, Verdict
 
 
 def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from rayred.config.file import parse_experiment
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
 from rayred.errors import ConfigError, TrainingError
+from rayred.job import Job
 from rayred.machines.connect import Cluster
-from rayred.machines.layout import Execution
-from rayred.pipeline import run
-from rayred.search.on_ray import search_settings
+from rayred.machines.layout import Layout, fixed_resources
+from rayred.pipeline import _find_settings, run
 from rayred.search.results import Candidate, Found, load_found, save_found
 from rayred.search.trial import hold_out
+from rayred.store import open_store
 from tests.conftest import TINY, rayred
 
 
@@ -31,12 +33,20 @@ def experiment_of(**sweep: Any) -> Experiment:
 def search(
     cluster: Cluster, tmp_path: Path, experiment: Experiment
 ) -> tuple[Found, list[Candidate]]:
-    told: list[Candidate] = []
-    execution = Execution.plan(experiment, cluster, tmp_path)
-    folder = tmp_path / "search"
-    digits = load_dataset("digits")
-    found = search_settings(experiment, digits, execution, folder, "here", told.append)
-    return found, told
+    """Search as a study does, with candidates kept in a folder."""
+    fixed = fixed_resources(experiment.resources, cluster)
+    values = {f"resources.{name}": value for name, value in fixed.items()}
+    experiment = experiment.with_fixed({**values, "train.precision": "float32"})
+    resources, digits = experiment.resources, load_dataset("digits")
+    layout = Layout.plan(resources, "auto", cluster, tmp_path)
+    tracked: list[Candidate] = []
+    with open_store(tmp_path / "run", "", list, update=True) as store:
+        tracker = SimpleNamespace(
+            log_candidate=tracked.append, log_found=lambda *_: None, failure=None
+        )
+        job = Job(experiment, store, digits, None, layout)
+        _, found = _find_settings(job, tracker)
+    return found, tracked
 
 
 def test_what_is_held_out_is_a_share_of_every_class_and_not_trained_on():
@@ -82,6 +92,7 @@ def test_a_grid_is_tried_whole_the_best_is_found_and_nothing_is_trained_twice(cl
     assert sorted(tried) == [(1e-6, 0.5), (1e-6, 0.9), (0.1, 0.5), (0.1, 0.9)]
     assert found.settings["train.lr"] == 0.1
     assert found.accuracy == max(candidate.accuracy for candidate in told)
+    (tmp_path / "run" / "search.json").unlink()  # as if cut off before it was written
     again, _ = search(cluster, tmp_path, experiment)
     seconds = {candidate.name: candidate.train_seconds for candidate in found.candidates}
     assert {c.name: c.train_seconds for c in again.candidates} == seconds
@@ -100,8 +111,8 @@ def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, m
         assert 0.01 <= candidate.settings["train.lr"] <= 0.5
         assert 32 <= candidate.settings["train.batch_size"] <= 64
     assert len({candidate.settings["train.lr"] for candidate in whole.candidates}) == 4
-    kept = sorted((tmp_path / "search").iterdir())
-    for path in kept[2:]:
+    kept = sorted((tmp_path / "run" / "search").iterdir())
+    for path in (*kept[2:], tmp_path / "run" / "search.json"):
         path.unlink()
     before = [json.loads(path.read_text())["candidate"] for path in kept[:2]]
     again, told = search(cluster, tmp_path, experiment)
@@ -164,7 +175,7 @@ def test_a_study_goes_on_with_what_was_found_and_trains_all_its_trials_to_the_en
     assert json.loads((out / "results.json").read_text())["search"]["settings"] == {"train.lr": 0.1}
     assert "held-out accuracy" in (out / "report.html").read_text()
 
-    from rayred.tracking.tracker import create_store
+    from rayred.tracking.client import create_store
 
     client = create_store(f"sqlite:///{out / 'mlflow.db'}")
     number = client.get_experiment_by_name("rayred").experiment_id

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rayred.clustering.trees import ClassTrees, kept_images, load_trees, save_trees
+from rayred.clustering.groups import redundant_groups
+from rayred.clustering.trees import kept_images, load_trees, save_trees
 from rayred.config import Sweep
-from rayred.linkage import complete_linkage, representatives
 from rayred.selection import Candidates, load_subsets, make_subsets, save_subsets, subset_name
 
 SIZES = (40, 25, 3)
@@ -14,24 +14,8 @@ def candidates() -> Candidates:
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat(np.arange(len(SIZES)), SIZES))
     embeddings = rng.normal(size=(len(labels), 6)).astype(np.float32)
-    members = tuple(np.flatnonzero(labels == label) for label in range(len(SIZES)))
-    trees = tuple(complete_linkage(embeddings[rows]) for rows in members)
-    images = {
-        fraction: np.sort(
-            np.concatenate(
-                [
-                    rows[
-                        representatives(
-                            embeddings[rows], tree.labels(kept_images(len(rows), fraction))
-                        )
-                    ]
-                    for rows, tree in zip(members, trees, strict=True)
-                ]
-            )
-        )
-        for fraction in (0.8, 0.6, 0.5)
-    }
-    return Candidates(labels, embeddings, ClassTrees(members, trees), images)
+    groups = redundant_groups(embeddings, labels, [0.8, 0.6, 0.5])
+    return Candidates(labels, embeddings, groups)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +43,7 @@ def test_every_subset_keeps_the_same_share_of_every_class(candidates):
 
 def test_semantic_keeps_the_representatives(candidates):
     kept = make_subsets(candidates, Sweep(fractions=[0.6]), seed=0)["semantic-0.6"]
-    assert kept.tolist() == candidates.representatives[0.6].tolist()
+    assert kept.tolist() == candidates.groups.kept[0.6].tolist()
 
 
 def test_random_subsets_are_redrawn_by_trial_and_repeat_by_seed(candidates):
@@ -94,12 +78,13 @@ def test_subsets_and_trees_are_read_as_they_were_written(candidates, tmp_path):
     read = load_subsets(tmp_path / "subsets")
     assert read.keys() == subsets.keys()
     assert all(np.array_equal(read[name], kept) for name, kept in subsets.items())
-    save_trees(tmp_path / "trees.npz", candidates.trees)
+    save_trees(tmp_path / "trees.npz", candidates.groups.trees)
     trees = load_trees(tmp_path / "trees.npz")
+    written = candidates.groups.trees
     for label in range(len(SIZES)):
-        assert np.array_equal(trees.members[label], candidates.trees.members[label])
-        assert np.array_equal(trees.trees[label].children, candidates.trees.trees[label].children)
-        assert np.array_equal(trees.trees[label].heights, candidates.trees.trees[label].heights)
+        assert np.array_equal(trees.members[label], written.members[label])
+        assert np.array_equal(trees.trees[label].children, written.trees[label].children)
+        assert np.array_equal(trees.trees[label].heights, written.trees[label].heights)
 
 
 def test_subset_names():

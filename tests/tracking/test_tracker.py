@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.tracking import DATASET, count_runs, write_runs
 from rayred.data import load_dataset
-from rayred.store import RunFolder
+from rayred.review import upload
+from rayred.store import Store, open_store
+from rayred.tracking.client import create_store
 from rayred.tracking.on_ray import monitoring
-from rayred.tracking.review import upload
-from rayred.tracking.tracker import Tracker, create_store, tracking_uri
+from rayred.tracking.tracker import Tracker, tracking_uri
 from tests.conftest import kill_all, rayred, write_experiment
+from tests.tracking.writers import DATASET, count_children, write_study
 
 
 @pytest.fixture
@@ -71,6 +72,13 @@ def server(tmp_path, dead_server):
     running.stop()
 
 
+def begun(folder: Path) -> Store:
+    """A run folder in which a study has begun."""
+    with open_store(folder / "run", "", list) as store:
+        store.begin("study")
+        return store
+
+
 def runs_of(uri: str) -> list[Any]:
     client = create_store(uri)
     return list(client.search_runs([client.get_experiment_by_name("rayred").experiment_id]))
@@ -85,12 +93,13 @@ def parent_of(uri: str) -> Any:
     return parent
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(server, tmp_path):
     study = write_experiment(tmp_path / "tiny.yaml", tracking={"uri": server.address})
     out = tmp_path / "run"
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "rayred.cli", "run", str(study), "--out", str(out)]
+    command = [sys.executable, "-m", "rayred", "run", str(study), "--out", str(out)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
@@ -153,21 +162,21 @@ def test_the_reference_model_is_there_with_its_signature_and_needs_no_rayred(fin
     assert accuracy == pytest.approx(parent.data.metrics["reference/test_accuracy"])
 
 
+@pytest.mark.slow
 def test_eight_writers_at_once_lose_nothing_not_even_while_the_database_is_made(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     studies = [tmp_path / f"writer-{number}" for number in range(8)]
     processes = get_context("forkserver")  # which need not import MLflow eight times
-    processes.set_forkserver_preload(["benchmarks.tracking", "mlflow.tracking"])
+    processes.set_forkserver_preload(["tests.tracking.writers", "mlflow.tracking"])
     with ProcessPoolExecutor(8, processes) as writers:
-        list(writers.map(write_runs, [uri] * 8, studies, [10] * 8))
-    assert count_runs(uri) == 80
+        list(writers.map(write_study, [uri] * 8, studies, [10] * 8))
+    assert count_children(uri) == 80
 
 
 @pytest.mark.usefixtures("cluster")
 def test_system_metrics_of_this_machine_are_logged_with_the_parent_run(tmp_path):
-    (tmp_path / "identity").write_text("study")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    tracker = Tracker(uri, "rayred", RunFolder(tmp_path), "tiny", {})
+    tracker = Tracker(uri, "rayred", begun(tmp_path), "tiny", {})
     tracker.start(DATASET)
     node = f"system/{socket.gethostname()}/cpu_utilization_percentage"
     until = time.monotonic() + 60
@@ -180,8 +189,7 @@ def test_system_metrics_of_this_machine_are_logged_with_the_parent_run(tmp_path)
 def test_a_server_that_never_answers_is_given_up_in_seconds_and_said_so(
     tmp_path, dead_server, caplog
 ):
-    (tmp_path / "identity").write_text("study")
-    tracker = Tracker(dead_server, "rayred", RunFolder(tmp_path), "tiny", {})
+    tracker = Tracker(dead_server, "rayred", begun(tmp_path), "tiny", {})
     started = time.monotonic()
     tracker.start(DATASET)
     assert time.monotonic() - started < 30
@@ -199,12 +207,12 @@ def test_a_study_is_uploaded_to_any_store(run_folder, tmp_path):
 
 
 def test_what_auto_means_is_decided_once(tmp_path, monkeypatch):
-    folder, other = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    folder, other = begun(tmp_path / "a"), begun(tmp_path / "b")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'mlflow.db'}"
+    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'run' / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     assert tracking_uri("auto", other) == "http://tracking:5000"
-    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'mlflow.db'}"
+    assert tracking_uri("auto", folder) == f"sqlite:///{tmp_path / 'a' / 'run' / 'mlflow.db'}"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking_uri("auto", other) == "http://tracking:5000"
     assert tracking_uri("sqlite:///x.db", folder) == "sqlite:///x.db"

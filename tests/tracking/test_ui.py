@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import descendants, rayred
+from tests.conftest import descendants
 
 SECONDS = 60
 
@@ -32,7 +32,7 @@ def page(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "rayred.cli", "ui", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "rayred", "ui", str(folder), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ui:
         assert ui.stdout is not None
         line = ui.stdout.readline()
@@ -129,9 +129,3 @@ def test_the_figures_are_shown_with_the_study(page, browser):
     )
     wait_for(browser, lambda b: b.execute_script(shown))
     assert "figures/accuracy.png" in browser.find_element(By.TAG_NAME, "body").text
-
-
-def test_ui_without_a_run_says_so(tmp_path):
-    done = rayred("ui", tmp_path)
-    assert done.returncode == 2
-    assert "no run folder" in done.stderr

@@ -1,0 +1,161 @@
+"""Keys of results: digests of everything that decides a result, and of nothing else.
+
+A result is found again by its key, so that nothing is made twice and nothing is mixed up. Each
+function has a version, raised whenever the code makes another result of the same inputs.
+
+>>> numerics = Numerics(device="cpu", workers=1, threads=2, pack=1)
+>>> given = dict(dataset="d1", model="resnet8", subset="s1", seed=0, numerics=numerics)
+>>> training(train={"lr": 0.1}, **given) == training(train={"lr": 0.1}, **given)
+True
+>>> training(train={"lr": 0.1}, **given) == training(train={"lr": 0.2}, **given)
+False
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = Mapping[str, Any]
+"""Settings by dotted key: None, booleans, numbers, text, and lists and mappings of them."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Where and how a training computes, as far as its rounding depends on it."""
+
+    device: Literal["cpu", "cuda"]
+    workers: int
+    threads: int
+    """CPU threads of each worker."""
+    pack: int | Literal["auto"]
+    """Trainings in a process as one batched network, at most; auto: as many as fit."""
+
+
+def training(
+    *, dataset: str, model: str, train: Values, subset: str, seed: int, numerics: Numerics
+) -> str:
+    """Return the key of one training: of a reference, a trial or a candidate.
+
+    Parameters
+    ----------
+    dataset
+        Content digest of the data set.
+    model
+        Name of the network.
+    train
+        Settings of the training that decide its result, precision resolved.
+    subset
+        `array` of the rows trained on.
+    seed
+        Training seed.
+    numerics
+        Where and how it computes.
+    """
+    inputs = {"dataset": dataset, "model": model, "train": train, "subset": subset, "seed": seed}
+    return digest("training", 3, {**inputs, "numerics": asdict(numerics)})
+
+
+def embeddings(*, training: str) -> str:
+    """Return the key of the embeddings of all training images by a trained network."""
+    return digest("embeddings", 3, {"training": training})
+
+
+def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
+    """Return the key of the trees of all classes, down to the smallest fraction wanted."""
+    return digest("trees", 2, {"embeddings": embeddings, "linkage": linkage, "fraction": fraction})
+
+
+def subsets(
+    *, trees: str, fractions: Sequence[float], selectors: Sequence[str], trials: int, seed: int
+) -> str:
+    """Return the key of all subsets of a sweep."""
+    inputs = {"trees": trees, "fractions": list(fractions), "selectors": list(selectors)}
+    return digest("subsets", 2, {**inputs, "trials": trials, "seed": seed})
+
+
+def candidate(*, training: str, linkage: Values, fraction: float, asha: bool) -> str:
+    """Return the key of a candidate of a search.
+
+    Parameters
+    ----------
+    training
+        Key of its training on the images that are not held out.
+    linkage
+        Settings that decide its semantic subset; they count only where `fraction` is below 1.
+    fraction
+        Share of those images that it is judged by a training on.
+    asha
+        Whether it may have been stopped early.
+    """
+    inputs = {"training": training, "fraction": fraction, "asha": asha}
+    return digest("candidate", 2, {**inputs, "linkage": linkage if fraction < 1 else None})
+
+
+def search(*, start: str, space: Values, settings: Values) -> str:
+    """Return the key of a whole search.
+
+    Parameters
+    ----------
+    start
+        `candidate` key of the settings that the candidates replace.
+    space
+        Spaces of the settings searched for.
+    settings
+        How they are searched for.
+    """
+    return digest("search", 2, {"start": start, "space": space, "settings": settings})
+
+
+def study(*, dataset: str, settings: Values) -> str:
+    """Return the key of a whole study, however many trials it has.
+
+    Parameters
+    ----------
+    dataset
+        Content digest of the data set.
+    settings
+        All settings that decide results.
+    """
+    return digest("study", 1, {"dataset": dataset, "settings": settings})
+
+
+def array(values: NDArray[Any]) -> str:
+    """Return the digest of an array: of its type, shape and values."""
+    whole = np.ascontiguousarray(values)
+    head = f"{whole.dtype.str} {whole.shape}\n".encode()
+    return hashlib.sha256(head + whole.tobytes()).hexdigest()
+
+
+def digest(kind: str, version: int, inputs: Values) -> str:
+    """Return a key of 16 hexadecimal digits.
+
+    Raises
+    ------
+    TypeError
+        An input has no canonical form: it is no None, boolean, number, text, list or mapping.
+    ValueError
+        A number is not finite.
+    """
+    _check_canonical(inputs)
+    text = json.dumps([kind, version, inputs], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_canonical(value: Any) -> None:
+    if type(value) is dict:
+        for name, inner in value.items():
+            if type(name) is not str:
+                raise TypeError(f"a key depends on a mapping with the key {name!r}, not text")
+            _check_canonical(inner)
+    elif type(value) in (list, tuple):
+        for inner in value:
+            _check_canonical(inner)
+    elif type(value) not in (type(None), bool, int, float, str):
+        raise TypeError(f"a key depends on {value!r} of type {type(value).__name__}: no such form")
