@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 from filelock import FileLock
 
+from rayred.cli import main
 from rayred.machines.connect import Cluster, connect
 
 TINY = {
@@ -41,6 +45,16 @@ def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProce
         env=environment | settings,
         check=False,
     )
+
+
+def rayred_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, for commands that need neither Ray nor a training."""
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # of argparse
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def write_experiment(path: Path, **changes: object) -> Path:
@@ -75,7 +89,10 @@ def kill_all(root: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def finished(
+    cluster: Cluster,  # noqa: ARG001 - needed for its Ray
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, str]:
     """A finished run folder that is not to be changed, and what the command printed."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -99,6 +116,7 @@ def run_folder(finished: tuple[Path, str], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A Ray of the tests' own on this machine."""
-    with connect("local") as here:
+    """A Ray of the tests' own on this machine, for commands that they run as well."""
+    with connect("local") as here, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
         yield here

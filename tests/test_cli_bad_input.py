@@ -126,7 +126,7 @@ def test_run_folder_of_another_config(run_folder, tmp_path):
     check(done, "another config: seed (0 there, 5 now)", "--fresh", "--update")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_gpu_that_is_not_there(tmp_path):
     path = write_experiment(tmp_path / "study.yaml", resources={"device": "cuda"})
     done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
@@ -134,7 +134,7 @@ def test_gpu_that_is_not_there(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_cuml_without_a_gpu(tmp_path):
     path = write_experiment(
         tmp_path / "study.yaml", linkage={"method": "single", "backend": "cuml"}
@@ -144,13 +144,13 @@ def test_cuml_without_a_gpu(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_run_folder_without_write_permission(tmp_path):
     path = write_experiment(tmp_path / "study.yaml")
     check(rayred("run", path, "--out", "/proc/rayred"), "/proc/rayred: cannot write the run folder")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_more_workers_than_processors(tmp_path):
     path = write_experiment(
         tmp_path / "study.yaml", resources={"workers": 64, "device": "cpu"}, seed=1

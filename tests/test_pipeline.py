@@ -172,7 +172,7 @@ def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
         assert losses[-1].step == 30
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_doctor_says_what_there_is():
     done = rayred("doctor")
     assert done.returncode == 0, done.stdout

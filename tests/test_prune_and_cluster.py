@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayred.data import load_dataset
-from tests.conftest import rayred
+from tests.conftest import rayred, rayred_here
 from tests.data.test_folder import write_images
 
 LABELS = load_dataset("digits").train.labels
@@ -29,7 +29,7 @@ def test_prune_keeps_what_a_study_kept(finished, tmp_path):
     assert groups.groupby("group")["class"].nunique().max() == 1
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
     """One image cannot be decoded, and of each class a tenth rounds to none."""
     for name in ("cat", "dog"):
@@ -54,19 +54,18 @@ def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
 @pytest.mark.parametrize("keep", ["0", "1.5", "nan", "1e999"])
 def test_fraction_out_of_range(tmp_path, keep):
     out = tmp_path / "small"
-    done = rayred("prune", "digits", "--keep", keep, "--out", out)
+    done = rayred_here("prune", "digits", "--keep", keep, "--out", out)
     assert done.returncode == 2
     assert "expected a fraction in (0, 1]" in done.stderr
     labels = tmp_path / "labels.npy"
-    done = rayred("cluster", labels, "--labels", labels, "--keep", keep, "--out", out)
+    done = rayred_here("cluster", labels, "--labels", labels, "--keep", keep, "--out", out)
     assert done.returncode == 2
     assert "expected a fraction in (0, 1]" in done.stderr
 
 
-@pytest.mark.slow
 def test_embeddings_of_another_length(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((5, 3)))
-    done = rayred(
+    done = rayred_here(
         "prune", "digits", "--keep", "0.5", "--out", tmp_path / "small",
         "--embeddings", tmp_path / "x.npy",
     )  # fmt: skip
@@ -90,7 +89,7 @@ def test_cluster_reads_and_writes_every_format(finished, tmp_path, ending):
     x = write_array(tmp_path / f"x{ending}", embeddings, "embeddings", "embedding")
     y = write_array(tmp_path / f"y{ending}", LABELS, "labels", "label")
     out = tmp_path / f"out{ending}"
-    done = rayred("cluster", x, "--labels", y, "--keep", "0.5", "--out", out)
+    done = rayred_here("cluster", x, "--labels", y, "--keep", "0.5", "--out", out)
     assert done.returncode == 0, done.stderr
     if ending == ".npy":
         kept = np.load(out)
@@ -114,7 +113,7 @@ def test_cluster_reads_and_writes_every_format(finished, tmp_path, ending):
 def test_cluster_says_what_is_wrong(tmp_path, x, y, message):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    done = rayred(
+    done = rayred_here(
         "cluster", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", "--keep", "0.5",
         "--out", tmp_path / "out.npy",
     )  # fmt: skip
@@ -125,7 +124,7 @@ def test_cluster_says_what_is_wrong(tmp_path, x, y, message):
 
 def test_object_arrays_are_not_unpickled(tmp_path):
     np.save(tmp_path / "x.npy", np.array([[object()]]), allow_pickle=True)
-    done = rayred(
+    done = rayred_here(
         "cluster", tmp_path / "x.npy", "--labels", tmp_path / "x.npy", "--keep", "0.5",
         "--out", tmp_path / "out.npy",
     )  # fmt: skip

@@ -24,7 +24,8 @@ def run_and_kill(
 
     Or interrupt it, as by Ctrl-C, and see that it says so.
     """
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")  # with a Ray of its own, which is killed too
+    environment = {k: v for k, v in os.environ.items() if k not in others}
     with subprocess.Popen(
         [sys.executable, "-m", "rayred", *arguments],
         env=environment,
@@ -43,15 +44,13 @@ def run_and_kill(
 
 
 @pytest.mark.timeout(400)
-def test_a_run_that_is_killed_in_its_stages_and_its_sweep_goes_on(finished, tmp_path):
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_and_killed_goes_on(finished, tmp_path):
     study = write_experiment(tmp_path / "tiny.yaml")
     out = tmp_path / "run"
     command = ["run", str(study), "--out", str(out)]
 
-    run_and_kill(command, (out / "ray").exists, interrupt=True)
-    assert not (out / "reference.pt").exists()
-
-    run_and_kill(command, (out / "stages" / "reference.json").exists)
+    run_and_kill(command, (out / "stages" / "reference.json").exists, interrupt=True)
     reference = (out / "reference.pt").stat().st_mtime_ns
 
     run_and_kill(command, lambda: len(list((out / "trials").glob("[!.]*.json"))) >= 2)

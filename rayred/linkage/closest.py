@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from rayred.linkage.rows import as_unit_rows
 
 TIE = 1e-6
-"""Cosine similarities that differ by no more count as equal, so that rounding never decides."""
+"""Cosine similarities that differ by no more count as equal, so that no rounding decides."""
 
 
 def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:

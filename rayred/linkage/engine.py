@@ -214,8 +214,8 @@ class _Forest:
         self.needed -= torch.bincount(group[kept], minlength=len(self.needed))
         self.cluster = clusters_after(merged, self.rows)[self.cluster]
 
-    def _near_clusters(self, group: int) -> tuple[Tensor, ...]:
-        """Return all pairs of clusters of a group within t, as the fields of `FarthestPairs`."""
+    def _near_clusters(self, group: int) -> FarthestPairs:
+        """Return all pairs of clusters of a group within t."""
         first, end = int(self.starts[group]), int(self.starts[group + 1])
         cluster = self.cluster[first:end] - first
         unit = self.unit[first:end]
@@ -230,12 +230,8 @@ class _Forest:
             return farthest_pairs(unit, cluster, a, b, limit, self.block)
 
         found = self._in_blocks_that_fit(near, len(names))
-        return (
-            found.a + first,
-            found.b + first,
-            found.distance,
-            found.i + first,
-            found.j + first,
+        return FarthestPairs(
+            found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
 
     def _find(self, left: Tensor, right: Tensor, limit: float) -> list[tuple[Tensor, Tensor]]:

@@ -24,20 +24,9 @@ from rayred.machines.tune import Config, Plan, Report, Runner, run_trials
 from rayred.progress import progress_bar
 from rayred.results.trial import Trial, TrialResult
 from rayred.sweep.plan import make_packs
-from rayred.training import (
-    Checkpoints,
-    Outcome,
-    State,
-    Task,
-    Trained,
-    Worker,
-    part_of_state,
-    train_pack,
-)
+from rayred.training import Outcome, Task, Trained, Worker
+from rayred.training.fitting import fitting_pack, train_what_fits
 from rayred.training.on_ray import train_with_ray
-
-PACKED_MEMORY = 0.8
-"""Share of a GPU's memory that a pack may fill."""
 
 
 @dataclass(frozen=True)
@@ -137,65 +126,6 @@ def _fitting_pack_size(train: PackTraining) -> int:
     probe = ray.remote(fitting_pack).options(num_cpus=train.layout.trials.cpus, num_gpus=share)
     size: int = ray.get(probe.remote(train.task, train.dataset, share))
     return size
-
-
-def fitting_pack(task: Task, dataset: Dataset, share: float) -> int:
-    """Return how many trainings fit into the free memory of a process's share of this GPU.
-
-    Judged by one step of a pack of two.
-    """
-    one_step = task.recipe.model_copy(update={"steps": 1, "warmup_steps": 0})
-    probe = Task(task.spec, one_step, task.seed)
-    rows = np.arange(len(dataset.train))
-    resident = getattr(dataset.train.images, "nbytes", 0)
-    free, total = torch.cuda.mem_get_info()
-    try:
-        train_pack([probe] * 2, dataset, [rows] * 2, worker=Worker(torch.device("cuda")))
-    except torch.OutOfMemoryError:
-        return 1
-    each = (torch.cuda.max_memory_allocated() - resident) / 2
-    return max(1, int((PACKED_MEMORY * min(free, share * total) - resident) / each))
-
-
-def train_what_fits(
-    tasks: Sequence[Task],
-    dataset: Dataset,
-    indices: Sequence[NDArray[np.int64]],
-    worker: Worker,
-    storage: str,
-    name: str,
-    resume: State | None = None,
-) -> list[Outcome | TrainingError]:
-    """Train a pack, as two halves one after the other where it does not fit into the memory.
-
-    Parameters
-    ----------
-    tasks, dataset, indices, worker, resume
-        As `rayred.training.train_pack` takes them.
-    storage, name
-        Where the checkpoint of the pack lies.
-    """
-    checkpoints = Checkpoints(storage, name)
-    reached = checkpoints.load() or resume
-    try:
-        outcomes = train_pack(
-            tasks, dataset, indices, save=checkpoints.save, worker=worker, resume=reached
-        )
-    except torch.OutOfMemoryError:
-        if len(tasks) == 1:
-            raise
-        outcomes = []
-    if not outcomes:
-        torch.cuda.empty_cache()
-        reached = checkpoints.load() or reached
-        half = len(tasks) // 2
-        for number, part in enumerate((slice(None, half), slice(half, None))):
-            state = part_of_state(reached, part) if reached else None
-            outcomes += train_what_fits(
-                tasks[part], dataset, indices[part], worker, storage, f"{name}-{number}", state
-            )
-    checkpoints.remove()
-    return outcomes
 
 
 def _result(trial: Trial, n_train: int, outcome: Outcome | Trained | RayredError) -> TrialResult:

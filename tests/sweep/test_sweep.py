@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from rayred.config import Sweep, Train
 from rayred.data import load_dataset
@@ -138,12 +137,3 @@ def test_a_trial_of_two_workers_runs_under_ray_train(train, tmp_path):
     (result,) = sweep(ONE, replace(train, layout=layout(tmp_path, workers=2)))
     assert result.status == "finished"
     assert result.curve[-1]["step"] == 8
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_pack_is_as_large_as_the_gpu_takes():
-    from rayred.sweep.on_ray import fitting_pack
-
-    digits = load_dataset("digits")
-    task = Task.for_dataset("resnet8", digits, Train.model_validate({}), 0)
-    assert 100 < fitting_pack(task, digits, 1.0) < 100_000

@@ -93,7 +93,7 @@ def parent_of(uri: str) -> Any:
     return parent
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.timeout(400)
 def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(server, tmp_path):
     study = write_experiment(tmp_path / "tiny.yaml", tracking={"uri": server.address})
