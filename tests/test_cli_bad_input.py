@@ -9,26 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from rayred.cli import main
-from tests.conftest import rayred, write_experiment
+from tests.conftest import rayred, rayred_here, write_experiment
 from tests.data.test_folder import write_images
 
 Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+def refused() -> Refused:
     """Runs a command, checks that it ends with exit code 2, and returns its message."""
 
     def run(*arguments: str | Path) -> str:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # raised by argparse
-            code = end.code
-        message = capsys.readouterr().err
-        assert code == 2, message
-        return message
+        done = rayred_here(*arguments)
+        assert done.returncode == 2, done.stderr
+        return done.stderr
 
     return run
 
@@ -122,24 +118,26 @@ def test_undecodable_image_is_named(refused, tmp_path):
 
 def test_run_folder_of_another_config(run_folder, tmp_path):
     path = write_experiment(tmp_path / "study.yaml", seed=5)
-    done = rayred("run", path, "--out", run_folder)
+    done = rayred_here("run", path, "--out", run_folder)
     check(done, "another config: seed (0 there, 5 now)", "--fresh", "--update")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.usefixtures("cluster")
 def test_gpu_that_is_not_there(tmp_path):
     path = write_experiment(tmp_path / "study.yaml", resources={"device": "cuda"})
-    done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
+    done = rayred_here("run", path, "--out", tmp_path / "run")
     check(done, "resources.device: 'cuda': the cluster has no GPU")
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.usefixtures("cluster")
 def test_cuml_without_a_gpu(tmp_path):
     path = write_experiment(
         tmp_path / "study.yaml", linkage={"method": "single", "backend": "cuml"}
     )
-    done = rayred("run", path, "--out", tmp_path / "run", CUDA_VISIBLE_DEVICES="")
+    done = rayred_here("run", path, "--out", tmp_path / "run")
     check(done, "linkage.backend: 'cuml': there is no GPU", "pip install 'rayred[rapids")
     assert not (tmp_path / "run").exists()
 
@@ -147,7 +145,10 @@ def test_cuml_without_a_gpu(tmp_path):
 @pytest.mark.usefixtures("cluster")
 def test_run_folder_without_write_permission(tmp_path):
     path = write_experiment(tmp_path / "study.yaml")
-    check(rayred("run", path, "--out", "/proc/rayred"), "/proc/rayred: cannot write the run folder")
+    check(
+        rayred_here("run", path, "--out", "/proc/rayred"),
+        "/proc/rayred: cannot write the run folder",
+    )
 
 
 @pytest.mark.usefixtures("cluster")
@@ -155,7 +156,7 @@ def test_more_workers_than_processors(tmp_path):
     path = write_experiment(
         tmp_path / "study.yaml", resources={"workers": 64, "device": "cpu"}, seed=1
     )
-    check(rayred("run", path, "--out", tmp_path / "run"), "resources.workers: 64")
+    check(rayred_here("run", path, "--out", tmp_path / "run"), "resources.workers: 64")
 
 
 @pytest.mark.slow
@@ -176,6 +177,6 @@ def test_ui_on_a_port_that_is_taken(run_folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = rayred("ui", run_folder, "--port", str(taken.getsockname()[1]))
+        done = rayred_here("ui", run_folder, "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert "is taken; choose another with --port" in done.stderr

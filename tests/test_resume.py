@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from rayred.pipeline import run
 from rayred.store import Store
-from tests.conftest import kill_all, rayred, write_experiment
+from tests.conftest import kill_all, rayred, rayred_here, write_experiment
 
 
 def run_and_kill(
@@ -30,6 +32,8 @@ def run_and_kill(
         [sys.executable, "-m", "rayred", *arguments],
         env=environment,
         stderr=subprocess.DEVNULL,
+        # A shell's background jobs, such as these tests may be, have Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         until = time.monotonic() + 120
         while not reached():
@@ -44,63 +48,63 @@ def run_and_kill(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.slow
-def test_a_run_that_is_interrupted_and_killed_goes_on(finished, tmp_path):
-    study = write_experiment(tmp_path / "tiny.yaml")
-    out = tmp_path / "run"
-    command = ["run", str(study), "--out", str(out)]
+def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
+    finished, run_folder, tmp_path
+):
+    """Also: more trials are the same study, and only the missing ones are run."""
+    shutil.rmtree(run_folder / "trials")
+    identity = Store(run_folder).identity
+    reference = (run_folder / "reference.pt").stat().st_mtime_ns
+    command = ["run", str(write_experiment(tmp_path / "tiny.yaml")), "--out", str(run_folder)]
+    more = [*command, "--trials", "8"]
 
-    run_and_kill(command, (out / "stages" / "reference.json").exists, interrupt=True)
-    reference = (out / "reference.pt").stat().st_mtime_ns
+    def ended() -> list[Path]:
+        return sorted((run_folder / "trials").glob("[!.]*.json"))
 
-    run_and_kill(command, lambda: len(list((out / "trials").glob("[!.]*.json"))) >= 2)
-    done = {path: path.stat().st_mtime_ns for path in (out / "trials").glob("[!.]*.json")}
-    assert 2 <= len(done) < 6
+    run_and_kill(more, lambda: len(ended()) >= 2, interrupt=True)
+    interrupted = len(ended())
+    run_and_kill(more, lambda: len(ended()) >= interrupted + 2)
+    done = {path: path.stat().st_mtime_ns for path in ended()}
+    assert 4 <= len(done) < 24
 
-    last = rayred(*command)
+    last = rayred(*more)
     assert last.returncode == 0, last.stderr
-    assert "reference: already done" in last.stderr
-    assert f"{len(done)} of 6 trials are already done" in last.stderr
-    assert (out / "reference.pt").stat().st_mtime_ns == reference
+    for stage in ("reference", "embeddings", "trees"):
+        assert f"{stage}: already done" in last.stderr
+    assert f"{len(done)} of 24 trials are already done" in last.stderr
+    assert (run_folder / "reference.pt").stat().st_mtime_ns == reference
     assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert Store(run_folder).identity == identity
 
     columns = ["selector", "fraction", "trial", "seed", "n_train", "test_accuracy", "status"]
-    ours = pd.read_parquet(out / "results.parquet")[columns]
+    ours = pd.read_parquet(run_folder / "results.parquet")[columns]
     uninterrupted = pd.read_parquet(finished[0] / "results.parquet")[columns]
-    pd.testing.assert_frame_equal(ours, uninterrupted)
+    pd.testing.assert_frame_equal(ours[ours["trial"] < 2], uninterrupted)
 
     from rayred.tracking.client import create_store
 
-    client = create_store(f"sqlite:///{out / 'mlflow.db'}")
+    client = create_store(f"sqlite:///{run_folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
     names = [run.data.tags["mlflow.runName"] for run in runs]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 25
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+    fewer = rayred_here(*command)
+    assert fewer.returncode == 2
+    assert "sweep.trials (8 there, 2 now)" in fewer.stderr
 
 
 @pytest.mark.usefixtures("cluster")
 def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path, caplog):
     before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
-    sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic", "random"], "trials": 3}
-    study = write_experiment(tmp_path / "tiny.yaml", sweep=sweep)
+    sweep = {"fractions": [1.0, 0.75, 0.5], "selectors": ["semantic", "random"], "trials": 2}
+    # Where and how fast trials run, and what they are called, decide no result.
+    others = {"name": "other", "resources": {"concurrent_trials": 1}}
+    study = write_experiment(tmp_path / "tiny.yaml", sweep=sweep, **others)
     with caplog.at_level("INFO", "rayred"):
         run(study, run_folder, update=True)
     for stage in ("reference", "embeddings", "trees"):
         assert f"{stage}: already done" in caplog.text
-    assert "6 of 9 trials are already done" in caplog.text
+    assert "6 of 10 trials are already done" in caplog.text
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(pd.read_parquet(run_folder / "results.parquet")) == 9
-
-
-def test_more_trials_are_the_same_study_and_only_the_missing_ones_run(run_folder, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
-    identity = Store(run_folder).identity
-    study = write_experiment(tmp_path / "tiny.yaml")
-    done = rayred("run", study, "--out", run_folder, "--trials", "3")
-    assert done.returncode == 0, done.stderr
-    assert "6 of 9 trials are already done" in done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert Store(run_folder).identity == identity
-    fewer = rayred("run", study, "--out", run_folder)
-    assert fewer.returncode == 2
-    assert "sweep.trials (3 there, 2 now)" in fewer.stderr
+    assert len(pd.read_parquet(run_folder / "results.parquet")) == 10

@@ -1,1 +1,1 @@
-"""Classes to trees and redundant groups, on one machine or on Ray."""
+"""From embeddings to trees of classes and redundant groups, on one machine or on Ray."""

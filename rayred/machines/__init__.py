@@ -1,1 +1,1 @@
-"""Ray as a place: connections, the layout of a study on nodes, the environment as found."""
+"""Ray as a place: connections, layout on nodes, the environment as found, Tune's runner."""

@@ -1,1 +1,1 @@
-"""Trials and their results, as values."""
+"""Trials, their results and points of curves, as values."""

@@ -1,1 +1,1 @@
-"""The search for settings before a study."""
+"""The search for settings before a study: candidates, and the best of them."""

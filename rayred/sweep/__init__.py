@@ -1,1 +1,1 @@
-"""Trials over fractions, selectors and repetitions."""
+"""The sweep: trials over fractions, selectors and repetitions."""

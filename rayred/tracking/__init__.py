@@ -1,1 +1,1 @@
-"""MLflow: what a study is told to it, and its pages."""
+"""MLflow: the runs of a study, what a store lacks of them, and its pages."""

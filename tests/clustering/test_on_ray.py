@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,42 +11,47 @@ from rayred.clustering.groups import redundant_groups
 from rayred.clustering.on_ray import RayMap, check_backend
 from rayred.config import Linkage
 from rayred.errors import ConfigError
+from rayred.machines.connect import Cluster
 from rayred.machines.layout import Scaling
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
+@pytest.fixture(scope="module")
+def ray_map(cluster: Cluster) -> Iterator[RayMap]:  # noqa: ARG001 - needed for its Ray
+    with RayMap(Scaling(workers=2)) as map:
+        yield map
+
+
 @pytest.mark.parametrize("method", ["complete", "average", "single"])
-def test_actors_make_the_groups_of_one_process(method):
+def test_actors_make_the_groups_of_one_process(method, ray_map):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 8)).astype(np.float32)
     labels = rng.integers(0, 5, 300)
     linkage = Linkage(method=method)
     here = redundant_groups(x, labels, [0.5, 0.8], linkage, device="cpu")
-    with RayMap(Scaling(workers=2)) as map:
-        there = redundant_groups(
-            x, labels, [0.5, 0.8], linkage, map=map, workers=2, device=map.device
-        )
+    there = redundant_groups(
+        x, labels, [0.5, 0.8], linkage, map=ray_map, workers=2, device=ray_map.device
+    )
     for ours, theirs in zip(there.trees.trees, here.trees.trees, strict=True):
         assert np.array_equal(ours.children, theirs.children)
         assert np.array_equal(ours.heights, theirs.heights)
     assert all(np.array_equal(there.kept[f], here.kept[f]) for f in (0.5, 0.8))
 
 
-def test_more_tasks_than_actors_all_come_back_and_errors_of_the_data_are_raised():
+def test_more_tasks_than_actors_all_come_back_and_errors_of_the_data_are_raised(ray_map):
     def double(number):
         if number < 0:
             raise ValueError("row 1 is all zero")
         return 2 * number
 
-    with RayMap(Scaling(workers=2)) as map:
-        assert sorted(map(double, range(7))) == [0, 2, 4, 6, 8, 10, 12]
-        assert list(map(double, [])) == []
-        with pytest.raises(ValueError, match="row 1 is all zero"):
-            list(map(double, [1, -1]))
+    assert sorted(ray_map(double, range(7))) == [0, 2, 4, 6, 8, 10, 12]
+    assert list(ray_map(double, [])) == []
+    with pytest.raises(ValueError, match="row 1 is all zero"):
+        list(ray_map(double, [1, -1]))
 
 
-def test_an_actor_that_dies_is_replaced_and_its_task_done_again(tmp_path):
+def test_an_actor_that_dies_is_replaced_and_its_task_done_again(ray_map, tmp_path):
     marker = tmp_path / "died"
 
     def dies_once(number):
@@ -54,8 +60,7 @@ def test_an_actor_that_dies_is_replaced_and_its_task_done_again(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 
-    with RayMap(Scaling(workers=2)) as map:
-        assert sorted(map(dies_once, range(4))) == [0, 1, 2, 3]
+    assert sorted(ray_map(dies_once, range(4))) == [0, 1, 2, 3]
     assert marker.exists()
 
 

@@ -20,10 +20,10 @@ from rayred.job import Job
 from rayred.machines.connect import Cluster
 from rayred.machines.layout import Layout, fixed_resources
 from rayred.pipeline import _find_settings, run
-from rayred.search.results import Candidate, Found, load_found, save_found
+from rayred.search.results import Candidate, Found, best_of, load_found, save_found
 from rayred.search.trial import hold_out
 from rayred.store import open_store
-from tests.conftest import TINY, rayred
+from tests.conftest import TINY, rayred_here
 
 
 def experiment_of(**sweep: Any) -> Experiment:
@@ -85,18 +85,12 @@ def test_settings_replaced_take_their_recipes_defaults_along():
     )
 
 
-def test_a_grid_is_tried_whole_the_best_is_found_and_nothing_is_trained_twice(cluster, tmp_path):
-    experiment = experiment_of(**{"train.lr": [0.1, 1e-6], "train.momentum": [0.9, 0.5]})
+def test_a_grid_is_tried_whole_and_the_best_is_found(cluster, tmp_path):
+    experiment = experiment_of(**{"train.lr": [0.1, 0.05], "train.momentum": [0.9, 0.5]})
     found, told = search(cluster, tmp_path, experiment)
     tried = [(c.settings["train.lr"], c.settings["train.momentum"]) for c in found.candidates]
-    assert sorted(tried) == [(1e-6, 0.5), (1e-6, 0.9), (0.1, 0.5), (0.1, 0.9)]
-    assert found.settings["train.lr"] == 0.1
+    assert sorted(tried) == [(0.05, 0.5), (0.05, 0.9), (0.1, 0.5), (0.1, 0.9)]
     assert found.accuracy == max(candidate.accuracy for candidate in told)
-    (tmp_path / "run" / "search.json").unlink()  # as if cut off before it was written
-    again, _ = search(cluster, tmp_path, experiment)
-    seconds = {candidate.name: candidate.train_seconds for candidate in found.candidates}
-    assert {c.name: c.train_seconds for c in again.candidates} == seconds
-    assert again.settings == found.settings
     save_found(tmp_path / "search.json", found)
     assert load_found(tmp_path / "search.json") == found
 
@@ -134,7 +128,8 @@ def test_a_candidate_that_falls_behind_is_stopped_early_and_never_chosen(cluster
     stopped = [candidate for candidate in found.candidates if candidate.status == "stopped"]
     assert stopped
     assert all(candidate.curve[-1]["step"] < 100 for candidate in stopped)
-    assert found.settings["train.lr"] >= 0.05
+    finished = [candidate for candidate in found.candidates if candidate.status == "finished"]
+    assert found.accuracy == max(candidate.accuracy for candidate in finished)
     assert found.settings not in [candidate.settings for candidate in stopped]
     assert f"{len(stopped)} of them stopped early" in found.sentence()
 
@@ -155,34 +150,36 @@ def test_a_candidate_that_fails_is_told_with_its_reason(cluster, tmp_path):
     assert found.settings == {"train.lr": 0.1}
     (failed,) = [candidate for candidate in told if candidate.status == "failed"]
     assert "loss" in failed.reason
+
+
+def test_a_search_without_a_finished_candidate_names_a_reason():
+    failed = Candidate("search-a", {"train.lr": 1e30}, "failed", reason="the loss is nan")
     with pytest.raises(TrainingError, match=r"no candidate was trained to the end: .*loss"):
-        search(cluster, tmp_path / "none", experiment_of(**{"train.lr": [1e30]}))
+        best_of([failed], 1.0, {})
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_study_goes_on_with_what_was_found_and_trains_all_its_trials_to_the_end(tmp_path):
-    rates = {"train.lr": [0.1, 1e-6, 1e-7]}
-    experiment = experiment_of(trials=1, search={"asha": True}, **rates)
-    out = tmp_path / "run"
-    study = run(experiment, out)
+def test_a_study_goes_on_with_what_was_found_and_makes_nothing_twice(run_folder, caplog):
+    """The only candidate that can be trained has the settings of the study that is there."""
+    experiment = experiment_of(**{"train.lr": [0.1, 1e30]})
+    with caplog.at_level("INFO", "rayred"):
+        study = run(experiment, run_folder, update=True)
     assert study.found.settings == {"train.lr": 0.1}
-    trials = [json.loads(path.read_text()) for path in (out / "trials").glob("[!.]*.json")]
-    assert len(trials) == 3
-    assert all(trial["curve"][-1]["step"] == 30 for trial in trials)
-    rates = [point["lr"] for trial in trials for point in trial["curve"]]
-    assert max(rates) > 1e-3
-    assert not pd.read_parquet(out / "results.parquet")["selector"].eq("search").any()
-    assert json.loads((out / "results.json").read_text())["search"]["settings"] == {"train.lr": 0.1}
-    assert "held-out accuracy" in (out / "report.html").read_text()
+    assert "reference: already done" in caplog.text
+    assert "6 of 6 trials are already done" in caplog.text
+    assert not pd.read_parquet(run_folder / "results.parquet")["selector"].eq("search").any()
+    results = json.loads((run_folder / "results.json").read_text())
+    assert results["search"]["settings"] == {"train.lr": 0.1}
+    assert "held-out accuracy" in (run_folder / "report.html").read_text()
 
     from rayred.tracking.client import create_store
 
-    client = create_store(f"sqlite:///{out / 'mlflow.db'}")
+    client = create_store(f"sqlite:///{run_folder / 'mlflow.db'}")
     number = client.get_experiment_by_name("rayred").experiment_id
     candidates = client.search_runs([number], "params.selector = 'search'")
-    assert {run.data.params["train.lr"] for run in candidates} == {"0.1", "1e-06", "1e-07"}
-    (parent,) = client.search_runs([number], "params.dataset = 'digits'")
+    assert {run.data.params["train.lr"] for run in candidates} == {"0.1", "1e+30"}
+    (parent,) = client.search_runs([number], "tags.search LIKE 'Settings found%'")
     assert parent.data.params["train.lr"] == "0.1"
 
-    printed = rayred("results", out).stdout
-    assert "Settings found: train.lr 0.1 (best of 3 candidates" in printed
+    printed = rayred_here("results", run_folder).stdout
+    assert "Settings found: train.lr 0.1 (best of 2 candidates" in printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -95,9 +96,12 @@ def parent_of(uri: str) -> Any:
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.timeout(400)
-def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(server, tmp_path):
+def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(
+    server, run_folder, tmp_path
+):
     study = write_experiment(tmp_path / "tiny.yaml", tracking={"uri": server.address})
-    out = tmp_path / "run"
+    out = run_folder
+    shutil.rmtree(out / "trials")
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     command = [sys.executable, "-m", "rayred", "run", str(study), "--out", str(out)]
     with subprocess.Popen(
