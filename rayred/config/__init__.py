@@ -1,4 +1,4 @@
-"""The experiment as typed settings: every key, its default, what is allowed, what it decides."""
+"""Typed settings of an experiment, in groups: their defaults, allowed values and checks."""
 
 from rayred.config.base import Settings
 from rayred.config.data import Data

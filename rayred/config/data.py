@@ -1,4 +1,4 @@
-"""Settings of the images."""
+"""Settings of the data set: where images are found and how they are decoded."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Data(Settings):
     """How the images of `dataset` are found and read."""
 
     test: Annotated[str | None, IMAGES] = None
-    """Test split where `dataset` names a training split only, as a `parquet:GLOB`."""
+    """`parquet:GLOB` of the test split; for a `parquet:GLOB` data set only, which needs it."""
     root: Annotated[str, RECORD] = "~/.cache/rayred"
-    """Folder where downloaded data sets lie (`imagenet`: where the ILSVRC2012 archives lie)."""
+    """Folder of downloaded data sets (for `imagenet`: of the ILSVRC2012 archives)."""
     image_size: Annotated[Annotated[Int, Field(ge=1)] | None, IMAGES] = None
-    """Side to which images are resized and cropped, in pixels; none: as they are, all one size."""
+    """Side of the images after resizing, in pixels; null: unchanged, all must have one size."""
     center_crop: Annotated[Fraction, IMAGES] = 1.0
-    """Share of the shorter side that the central crop keeps when `image_size` resizes."""
+    """Side of the central crop, as a share of the shorter side; used with `image_size` only."""
     load: Annotated[Literal["auto", "memory", "stream"], IMAGES] = "auto"
-    """Keep decoded images in memory, or decode them from files while training."""
+    """memory: decode all images once; stream: decode while training. auto: stream if too large."""
     undecodable: Annotated[Literal["fail", "skip"], IMAGES] = "fail"
-    """An image that cannot be decoded ends the run, or is skipped and listed."""
+    """An image that cannot be decoded: fail ends the run, skip leaves it out and lists it."""

@@ -44,14 +44,14 @@ MODELS = (
 )
 
 MOST_COMBINATIONS = 100
-"""Combinations of searched settings that are tried before one of them is called impossible."""
+"""Combinations tried with a value of a searched setting before the value is rejected."""
 SEARCHED = ("model", "train.", "linkage.")
-"""Beginnings of the keys that a search may choose values for."""
+"""Prefixes of the keys that a search may choose values for."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The settings that a search chooses: those of one training and its clustering."""
+    """The settings of one training and its clustering, which a search may choose."""
 
     model: str
     train: Train
@@ -62,33 +62,33 @@ class Experiment(Settings):
     """A whole study: one experiment file with all defaults written out."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$"), RECORD] = ""
-    """Name of the study: its run folder and its parent run in MLflow."""
+    """Name of the study, of its run folder and of its parent run in MLflow."""
     dataset: Annotated[str, IMAGES]
     """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
     data: Data = Data()
     """How the images are found and read."""
     model: Annotated[Literal[MODELS], RESULT] = "resnet8"  # type: ignore[valid-type]
-    """CIFAR ResNet (8 to 110; pre-activation), fastnet(-small), or a ResNet of torchvision."""
+    """CIFAR ResNet (8, 20, 32, 44, 56, 110), fastnet(-small), or a ResNet of torchvision."""
     seed: Annotated[Int, Field(ge=0, lt=2**32), RESULT] = 0
-    """Seed of everything random: initialisation, batch order, augmentation, random subsets."""
+    """Seed of all random choices: initialisation, batch order, augmentation, random subsets."""
     train: Train = Field(default_factory=lambda: Train.model_validate({}))
     """One training from scratch."""
     linkage: Linkage = Linkage()
     """How each class is clustered."""
     sweep: Sweep = Sweep()
-    """What is retrained."""
+    """Fractions, selectors and trials, and the search before them."""
     verdict: Verdict = Verdict()
     """When a subset counts as good as the full set."""
     resources: Resources = Resources()
-    """What trainings run on."""
+    """Workers, threads and devices of trainings."""
     tracking: Tracking = Tracking()
     """Where MLflow keeps the runs."""
     storage: Annotated[str, RECORD] = "auto"
-    """Checkpoints of Ray Train: a path or URL that all nodes share. auto: DIR/ray, one node."""
+    """Path or URL of checkpoints, reachable from all nodes. auto: DIR/ray, for one node only."""
 
     @property
     def dataset_name(self) -> str:
-        """The data set in a word: the study's name where it is one's own files."""
+        """Name of the data set in text; for `folder:` and `parquet:` the name of the study."""
         return self.name if self.dataset.startswith(DATASET_SCHEMES) else self.dataset
 
     @field_validator("dataset")
@@ -122,7 +122,7 @@ class Experiment(Settings):
         if self.dataset.startswith("parquet:") != (self.data.test is not None):
             raise PydanticCustomError(
                 "test_split",
-                "data.test names the test split of a parquet: data set, and only of one"
+                "data.test names the test split of a parquet: data set; set both or neither"
                 " (dataset: parquet:TRAIN_GLOB together with data.test: parquet:TEST_GLOB)",
             )
         if self.sweep.search.asha and self.resources.workers > 1:
@@ -146,7 +146,7 @@ class Experiment(Settings):
             ):
                 raise PydanticCustomError(
                     "linkage_searched",
-                    "sweep.{key}: is searched for by trainings on the smallest semantic subset:"
+                    "sweep.{key}: is searched for by trainings on the smallest semantic subset; it"
                     " needs semantic in sweep.selectors, a fraction below 1 in sweep.fractions, and"
                     " resources.workers: 1",
                     {"key": key},
@@ -158,7 +158,7 @@ class Experiment(Settings):
         return self
 
     def _try(self, key: str, value: Any, others: Mapping[str, list[Any]]) -> None:
-        """Raise unless a value can be used with some values of the other keys searched for."""
+        """Raise unless a value is valid together with some values of the other searched keys."""
         problems: list[str] = []
         combinations = itertools.product(*others.values())
         for combination in itertools.islice(combinations, MOST_COMBINATIONS):
@@ -191,8 +191,8 @@ class Experiment(Settings):
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
         """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
 
-        Settings that have their recipe's default, but for the number of steps, take the default of
-        the recipe that results.
+        Settings of `train` that equal their recipe's default, except `steps`, take the default of
+        the resulting recipe.
 
         Raises
         ------
@@ -216,7 +216,7 @@ class Experiment(Settings):
         return Experiment.model_validate(given).model_copy(update={"sweep": self.sweep})
 
     def candidate(self, settings: Mapping[str, Any]) -> Candidate:
-        """Return what a search tries with some settings replaced; raises as `with_settings`."""
+        """Return a candidate with some settings replaced; raises what `with_settings` raises."""
         chosen = self.with_settings(settings)
         return Candidate(chosen.model, chosen.train, chosen.linkage)
 
@@ -231,7 +231,7 @@ class Experiment(Settings):
         return self.with_fixed(theirs)
 
     def with_fixed(self, values: Mapping[str, Any]) -> Experiment:
-        """Return the experiment with each ``auto`` that a study fixes replaced, by dotted key."""
+        """Return the experiment with each ``auto`` that a study fixes replaced by `values[KEY]`."""
         marks, ours = self.marks(), self.flat()
         fixed = {k: values[k] for k in ours if marks[k].fixed and ours[k] == "auto"}
         groups: dict[str, dict[str, Any]] = {}
@@ -245,9 +245,9 @@ class Experiment(Settings):
         return self.model_copy(update=changed)
 
     def differences(self, stored: Experiment) -> list[str]:
-        """Return what makes this another study than a stored one: keys with both values.
+        """Return the settings that make this another study than a stored one, with both values.
 
-        A setting that grows differs where it is smaller than the stored one.
+        A setting marked `grows` counts as different only if it is smaller than the stored one.
         """
         marks, ours, theirs = self.marks(), self.flat(), stored.flat()
         return [
@@ -259,7 +259,7 @@ class Experiment(Settings):
 
 
 def _check_searched(key: str) -> None:
-    """Raise unless held-out accuracy can tell which value of the setting is better."""
+    """Raise unless the key is a setting that a search by held-out accuracy can choose."""
     marks = Experiment.marks()
     searchable = [
         name
@@ -271,9 +271,9 @@ def _check_searched(key: str) -> None:
     if key in marks:
         raise PydanticCustomError(
             "not_searched",
-            "sweep.{key}: a search goes by accuracy on held-out training images, so that it takes"
-            " settings of model, train and linkage that decide results; run a study for each value:"
-            " --set {key}=VALUE --out DIR",
+            "sweep.{key}: a search goes by accuracy on held-out training images, so it accepts"
+            " only settings of model, train and linkage that decide results; run a study for each"
+            " value: --set {key}=VALUE --out DIR",
             {"key": key},
         )
     allowed = [*Sweep.model_fields, *searchable]
@@ -285,7 +285,13 @@ def _check_searched(key: str) -> None:
 
 
 def check_dataset_name(name: str) -> str:
-    """Return `name` if it is a DATASET of the command line, else raise `ValueError`."""
+    """Return `name` if it is a known data set, ``folder:PATH`` or ``parquet:GLOB``.
+
+    Raises
+    ------
+    ValueError
+        It is none of them.
+    """
     if name in DATASETS or any(
         name.startswith(scheme) and len(name) > len(scheme) for scheme in DATASET_SCHEMES
     ):

@@ -1,6 +1,6 @@
 """The experiment file: YAML and `--set` overrides in, a frozen `Experiment` out.
 
-Anything that cannot be used raises `ConfigError` with the file, the key, the value and a remedy.
+Invalid input raises `ConfigError`, which names the file, the key, the value and what is allowed.
 
 >>> experiment = parse_experiment({"dataset": "digits", "train": {"steps": 200}}, "digits.yaml")
 >>> experiment.train.steps
@@ -25,11 +25,11 @@ from rayred.errors import ConfigError, did_you_mean
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML takes it for a word."""
+    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML reads it as a string."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what the loader reads: a word such as ``1e5`` in quotes."""
+    """Puts strings that `_Loader` would read as numbers, such as ``1e5``, in quotes."""
 
 
 for _of in (_Loader, _Dumper):
@@ -53,7 +53,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises
     ------
     ConfigError
-        The file is missing, is no YAML mapping, or holds a setting that is not allowed.
+        The file cannot be read, is no YAML mapping, or holds an invalid setting.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -68,14 +68,20 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 def override_experiment(
     settings: dict[str, Any], source: str, overrides: Sequence[str]
 ) -> Experiment:
-    """Validate settings with ``key.path=value`` overrides on top."""
+    """Return the experiment of settings, in which ``key.path=value`` overrides are set first.
+
+    Raises `ConfigError`; `settings` is changed.
+    """
     for override in overrides:
         _apply(settings, override)
     return parse_experiment(settings, source)
 
 
 def parse_experiment(settings: Mapping[str, Any], source: str) -> Experiment:
-    """Validate settings that came from `source` (named in every message)."""
+    """Return the experiment of settings from `source`, a name for error messages.
+
+    Raises `ConfigError` if a setting is missing, unknown or invalid.
+    """
     try:
         return Experiment.model_validate(settings)
     except ValidationError as error:
@@ -110,7 +116,7 @@ def _apply(settings: dict[str, Any], override: str) -> None:
 
 
 def _explain(detail: ErrorDetails) -> str:
-    """Turn one pydantic error into ``key: value: what is allowed``."""
+    """Return one pydantic error as ``KEY: VALUE: PROBLEM``."""
     where = list(detail["loc"])
     if detail["type"] == "missing":
         return f"{_dotted(where)}: missing, and it has no default"

@@ -14,9 +14,9 @@ class Linkage(Settings):
     """How each class is clustered (cosine distance)."""
 
     method: Annotated[Literal["complete", "average", "single"], RESULT] = "complete"
-    """Distance of two clusters; the paper's is complete: the largest between their members."""
+    """Distance of two clusters: largest (complete, the paper's), mean or smallest of members."""
     backend: Annotated[Literal["auto", "torch", "cuml", "scipy"], RESULT] = "auto"
-    """torch: rayred's engine, complete only; cuml: RAPIDS, single; scipy: any; auto: best."""
+    """torch: own engine, complete only; cuml: single only; scipy: any. auto: torch, else scipy."""
 
     @model_validator(mode="after")
     def _possible(self) -> Linkage:

@@ -24,7 +24,7 @@ def shipped_experiments() -> dict[str, Path]:
 
 
 def describe_experiments() -> dict[str, str]:
-    """Return what every shipped experiment is, by name: the first sentence of its file."""
+    """Return the first sentence of the file of every shipped experiment, by name."""
     return {name: _first_sentence(path) for name, path in shipped_experiments().items()}
 
 
@@ -34,13 +34,13 @@ def experiment_path(name_or_path: str | Path) -> Path:
     Parameters
     ----------
     name_or_path
-        A file, or the name of a shipped experiment. What has a path separator or an ending is a
-        file, and so is a name that a file in the current folder has.
+        A file, or the name of a shipped experiment. It counts as a file if it has a path separator
+        or a suffix, or if the current folder holds a file of that name.
 
     Raises
     ------
     ConfigError
-        It is a name, but of no shipped experiment and of no file.
+        It is neither a file nor the name of a shipped experiment.
     """
     given, path = str(name_or_path), Path(name_or_path)
     if path.name != given or path.suffix or path.is_file():
@@ -55,7 +55,7 @@ def experiment_path(name_or_path: str | Path) -> Path:
 
 
 def _first_sentence(path: Path) -> str:
-    """Return the first sentence of the comment that a file begins with."""
+    """Return the first sentence of the comment at the top of a file."""
     comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))
     words = re.sub(r"\n?# ?", " ", comment[0]) if comment else ""
     return re.split(r"(?<=\.)\s", words.strip(), maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Search spaces as an experiment file writes them: ``[0.1, 0.2]`` or ``{loguniform: [0.01, 0.5]}``.
+"""Search spaces in an experiment file: ``[0.1, 0.2]`` or ``{loguniform: [0.01, 0.5]}``.
 
 >>> dotted({"train": {"lr": {"loguniform": [0.01, 0.5]}, "steps": [100, 200]}})
 {'train.lr': {'loguniform': [0.01, 0.5]}, 'train.steps': [100, 200]}
@@ -26,7 +26,7 @@ SPACES = {
 
 
 def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys as dotted ones, search spaces left whole."""
+    """Return nested settings by dotted key; search spaces are left unchanged."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value and not _is_space(value):
@@ -62,7 +62,7 @@ def check_space(key: str, values: Any) -> None:
 
 
 def probes(values: Any) -> list[Any]:
-    """Return values of a list or search space that stand for all of it: a range by its ends."""
+    """Return values to check a list or search space by: all listed ones, or the ends of a range."""
     if isinstance(values, list):
         return values
     ((name, arguments),) = values.items()
@@ -73,7 +73,7 @@ def probes(values: Any) -> list[Any]:
         return [low, low + step[0], high]
     if "int" in name:
         return [low, *([low + 1] if low + 1 < high else []), high - 1]
-    # Neither an end nor a whole number: where whole numbers are wanted, it is refused.
+    # The third value is not whole, so that a setting that takes integers rejects the range.
     return [float(low), float(high), low + 0.381966 * (high - low)]
 
 

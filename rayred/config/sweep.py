@@ -13,33 +13,33 @@ from rayred.config.space import dotted
 
 
 class Search(Settings):
-    """How settings are searched for, before the study: by accuracy on held-out training images."""
+    """Search for settings before the study, by accuracy on held-out training images."""
 
     method: Annotated[Literal["auto", "grid", "random", "optuna"], RESULT] = "auto"
-    """grid: all combinations of lists; random; optuna: TPE. auto: grid if there are only lists."""
+    """grid: all combinations of lists; random; optuna: TPE. auto: grid for lists, else random."""
     samples: Annotated[Int, Field(ge=1), RESULT] = 20
-    """Candidates of random and optuna; a grid has as many as it has."""
+    """Candidates of random and optuna; grid ignores it."""
     validation: Annotated[Float, Field(gt=0, lt=1), RESULT] = 0.1
-    """Share of every class's training images that candidates are judged by, not trained on."""
+    """Share of every class's training images held out to measure the accuracy of candidates."""
     asha: Annotated[bool, RESULT] = False
-    """Stop candidates early that fall behind. Trials of the verdict are never stopped early."""
+    """Stop the worse candidates early (successive halving); trials are never stopped early."""
 
 
 class Sweep(Settings):
-    """What is retrained. Any other key is a setting to be searched for, as `space` says."""
+    """The trainings of a study. Any other key is a setting to search for, and goes into `space`."""
 
     fractions: Annotated[list[Fraction], Field(min_length=1), RESULT] = Field([1.0, 0.9, 0.8])
-    """Shares of every class to keep, each in (0, 1]; 1 is the full set."""
+    """Fractions of every class to keep, each in (0, 1]; 1 is the full set."""
     selectors: Annotated[list[Literal["semantic", "random"]], Field(min_length=1), RESULT] = Field(
         ["semantic", "random"]
     )
-    """How the kept images are chosen."""
+    """Kept images: one of each redundant group (semantic), or drawn at random (random)."""
     trials: Annotated[Int, Field(ge=1), GROWS] = 5
-    """Trainings for every fraction and selector; the full set once a trial."""
+    """Trainings for each fraction below 1 and selector, and for the full set."""
     space: Annotated[dict[str, Any], RESULT] = Field({})
-    """Lists or Ray Tune spaces of `model`, `train.KEY` or `linkage.KEY`, to be searched first."""
+    """Settings to search for: lists or Ray Tune spaces of `model`, `train.*`, `linkage.*` keys."""
     search: Search = Search()
-    """How they are searched for."""
+    """How the settings in `space` are searched for."""
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,6 @@ class Tracking(Settings):
     uri: Annotated[str, RECORD] = "auto"
     """Tracking server or database. auto: MLFLOW_TRACKING_URI if set, else DIR/mlflow.db."""
     experiment: Annotated[str, RECORD] = "rayred"
-    """MLflow experiment that the runs appear under."""
+    """Name of the MLflow experiment that holds the runs."""
     system_metrics: Annotated[bool, RECORD] = False
-    """Log every machine's CPU, memory, disk, network and GPUs; a database: only of this machine."""
+    """Log use of CPU, memory, disk, network and GPUs; with a database, of this machine only."""

@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from rayred.config.base import FIXED, RESULT, SPEED, Float, Int, Settings
 
-# What a recipe sets where the experiment file is silent. `paper` is the CIFAR column of the
-# paper's training table (arXiv 1901.11409, section 4); warm-up is its 2,500 of 100,000 steps.
+# Defaults by recipe. `paper` is the CIFAR column of the paper's training table (arXiv 1901.11409,
+# section 4), whose warm-up is 2,500 of 100,000 steps.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "steps": 100_000,
@@ -35,52 +35,52 @@ class Augment(Settings):
     """Training-time augmentation."""
 
     crop: Annotated[Literal["pad", "resized", "none"], RESULT] = "pad"
-    """`pad`: pad, then crop at random; `resized`: random area and aspect; or none."""
+    """pad: pad, then crop at random; resized: random area and aspect ratio; none: no crop."""
     pad: Annotated[Int, Field(ge=0), RESULT] = 4
     """Padding on each side before the random crop, in pixels."""
     flip: Annotated[Literal[True, False, "alternating"], RESULT] = True
-    """Mirror half of the images, left to right; alternating: the others in the next epoch."""
+    """Mirror half of the images, left to right; alternating: the other half in the next epoch."""
 
 
 class Train(Settings):
-    """One training from scratch. `recipe` sets the defaults of what is not given."""
+    """One training from scratch. `recipe` sets the defaults of settings that are not given."""
 
     recipe: Annotated[Literal["fast", "paper"], RESULT] = "fast"
-    """`paper`: the paper's protocol; `fast`: short schedule, Nesterov, label smoothing."""
+    """Defaults. paper: the paper's protocol; fast: short schedule, Nesterov, label smoothing."""
     steps: Annotated[Int, Field(ge=1), RESULT]
     """Optimiser steps, the same for every subset size (fast: 600, paper: 100,000)."""
     batch_size: Annotated[Int, Field(ge=2), RESULT] = 128
-    """Images a step, over all workers."""
+    """Images per step, over all workers."""
     optimizer: Annotated[Literal["sgd", "muon"], RESULT] = "sgd"
-    """muon: the filters of a fastnet by Muon, its other weights by SGD, all at the same rate."""
+    """sgd, or muon: Muon for a fastnet's filters, SGD for its other weights, at the same rate."""
     lr: Annotated[Float, Field(gt=0), RESULT] = 0.1
     """Peak learning rate: linear warm-up from 0, then cosine to 0."""
     warmup_steps: Annotated[Int, Field(ge=0), RESULT]
-    """Steps of linear warm-up (fast: a fifth of all steps, paper: a fortieth)."""
+    """Steps of linear warm-up (fast: 20 % of all steps, paper: 2.5 %)."""
     momentum: Annotated[Float, Field(ge=0, lt=1), RESULT] = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD; that of Muon is always 0.6."""
     nesterov: Annotated[bool, RESULT]
     """Nesterov momentum (fast: yes, paper: no)."""
     weight_decay: Annotated[Float, Field(ge=0), RESULT]
-    """L2 penalty (fast: 5e-4, paper: 1e-4); with muon the share lost a step, by shifts and head."""
+    """L2 penalty (fast: 5e-4, paper: 1e-4); muon: decay a step at the peak rate, not of filters."""
     label_smoothing: Annotated[Float, Field(ge=0, lt=1), RESULT]
     """Label smoothing (fast: 0.1, paper: 0)."""
     augment: Augment = Augment()
     """Training-time augmentation."""
     precision: Annotated[Literal["auto", "float32", "tf32", "bfloat16"], FIXED] = "auto"
-    """Of products: float32 (no TF32), tf32, or bfloat16. auto: bfloat16 on GPUs, else float32."""
+    """Precision of products. auto: bfloat16 on GPUs that have it, else float32 (without TF32)."""
     compile: Annotated[bool, RESULT] = False
-    """Compile the network (torch.compile): costs half a minute a process, meant for GPUs."""
+    """Compile the network (torch.compile); takes half a minute per process, meant for GPUs."""
     deterministic: Annotated[bool, RESULT] = False
-    """The same bits every time on GPUs too, at some speed. On CPUs that is so anyhow."""
+    """Bitwise reproducible results on GPUs, at some cost in speed; on CPUs results always are."""
     test_mirrored: Annotated[bool, RESULT] = False
-    """Test by the mean of the logits of an image and its mirror image."""
+    """Classify test images by the mean logits of each image and its mirror image."""
     evaluate_every: Annotated[Int, Field(ge=0), RESULT] = 0
-    """Epochs between test evaluations while training; 0: at the end only."""
+    """Epochs between test evaluations during training; 0: only at the end."""
     checkpoint_minutes: Annotated[Float, Field(gt=0), SPEED] = 5.0
-    """Minutes between two checkpoints, of which a killed training goes on from the last."""
+    """Minutes between checkpoints; a killed training resumes from the last one."""
     checkpoint_steps: Annotated[Annotated[Int, Field(ge=1)] | None, SPEED] = None
-    """Steps after which there is a checkpoint at the latest; none: by minutes alone."""
+    """Largest number of steps between checkpoints; null: `checkpoint_minutes` alone decides."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +94,7 @@ class Train(Settings):
         if isinstance(steps, int | float) and math.isfinite(steps):
             filled.setdefault("warmup_steps", round(recipe["warmup_fraction"] * steps))
         else:
-            filled.setdefault("warmup_steps", 0)  # steps is about to be refused
+            filled.setdefault("warmup_steps", 0)  # steps is invalid: its own validation reports it
         return filled
 
     @model_validator(mode="after")

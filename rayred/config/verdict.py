@@ -13,4 +13,4 @@ class Verdict(Settings):
     """When a subset counts as good as the full set."""
 
     margin: Annotated[Float, Field(gt=0), RESULT] = 0.25
-    """Largest difference of mean test accuracy that does not matter, in percentage points."""
+    """Equivalence margin of mean test accuracy, in percentage points."""
