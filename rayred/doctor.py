@@ -1,4 +1,4 @@
-"""What this machine and cluster can do."""
+"""Checks of the installation, this machine and a Ray cluster, for ``rayred doctor``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Finding:
 
 
 def examine(address: str | None) -> list[Finding]:
-    """Check packages, machine, GPUs, RAPIDS, Ray and MLflow.
+    """Return the outcomes of checks of packages, machine, folder, GPUs, RAPIDS, Ray and MLflow.
 
     Parameters
     ----------
     address
-        Ray cluster to look at; by default a Ray of its own on this machine.
+        Address of the Ray cluster; `None` starts Ray on this machine.
     """
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("packages", _packages),
@@ -78,7 +78,7 @@ def _machine() -> Finding:
 def _folder() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / GIB
     with tempfile.TemporaryFile(dir=Path.cwd()):
-        return Finding("folder", "ok", f"{Path.cwd()} can be written, {free:.0f} GiB free")
+        return Finding("folder", "ok", f"{Path.cwd()} is writable, {free:.0f} GiB free")
 
 
 def _gpu() -> Finding:
@@ -123,4 +123,4 @@ def _mlflow() -> Finding:
 
     with tempfile.TemporaryDirectory() as folder:
         create_store(f"sqlite:///{folder}/mlflow.db")
-    return Finding("mlflow", "ok", "a SQLite store can be made")
+    return Finding("mlflow", "ok", "a SQLite store can be created")

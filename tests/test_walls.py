@@ -16,6 +16,7 @@ LIGHT = (
     "rayred.keys",
     "rayred.store",
     "rayred.results.table",
+    "rayred.linkage.tree",
     "rayred.verdict",
     "rayred.report.study",
     "rayred.review",
@@ -26,10 +27,9 @@ LIGHT = (
     ("rooms", "unwanted"),
     [
         (LIGHT, HEAVY),
-        (["rayred.linkage.build"], {"ray", "mlflow", "rayred.config", "rayred.errors"}),
         (["rayred.clustering.groups", "rayred.training.loop"], {"ray", "mlflow"}),
     ],
-    ids=["light", "linkage", "torch"],
+    ids=["light", "torch"],
 )
 def test_imports_load_no_more_than_the_rooms_need(rooms, unwanted):
     code = f"import sys, {', '.join(rooms)}; print(*sys.modules)"

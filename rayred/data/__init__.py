@@ -1,4 +1,4 @@
-"""Labelled image data sets: sources, and the values they become.
+"""Labelled image data sets: functions that load them, and the classes that hold them.
 
 >>> from rayred.data import load_dataset
 >>> digits = load_dataset("digits")
@@ -27,21 +27,24 @@ def load_dataset(name: str, data: Data | None = None) -> Dataset:
         ``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, ``imagenet``, ``folder:PATH``
         (PATH/train/CLASS/* and PATH/test/CLASS/*) or ``parquet:GLOB`` (with ``data.test``).
     data
-        How images are found and read; defaults otherwise.
+        How images are found and read; default settings if not given.
 
     Raises
     ------
     DataError
         The data set is missing, empty, cannot be decoded, or its splits do not fit together.
     ValueError
-        No such data set.
+        `name` is no known data set.
     """
     data = data or Data()
     return Dataset(name, _load_split(name, "train", data), _load_split(name, "test", data))
 
 
 def load_train_split(name: str, data: Data | None = None) -> Split:
-    """Load only the training split; a ``folder:PATH`` may then hold its classes directly."""
+    """Load the training split alone; raises what `load_dataset` raises.
+
+    The class folders of a ``folder:PATH`` may be in PATH itself, if PATH/train does not exist.
+    """
     split = _load_split(name, "train", data or Data(), whole_folder=True)
     check_classes(name, split)
     return split

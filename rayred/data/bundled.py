@@ -1,4 +1,4 @@
-"""Data sets that come with a library: scikit-learn's digits, and what torchvision downloads."""
+"""Data sets from libraries: scikit-learn's digits, and those that torchvision downloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "F
 
 
 def digits_split(split: str) -> Split:
-    """Return scikit-learn's 1,797 digits of 8 × 8 pixels: 1,297 for training, 500 for testing."""
+    """Return the ``train`` (1,297) or ``test`` (500) images of scikit-learn's 8 × 8 digits."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -37,7 +37,10 @@ def digits_split(split: str) -> Split:
 
 
 def torchvision_split(name: str, split: str, root: Path) -> Split:
-    """Return a torchvision data set that fits into memory, downloading it where it is missing."""
+    """Return the ``train`` or ``test`` split of a data set in `TORCHVISION`, in memory.
+
+    It is downloaded into `root` if it is missing there. Raises `DataError` if that fails.
+    """
     import torchvision.datasets
 
     source_class: Any = getattr(torchvision.datasets, TORCHVISION[name])

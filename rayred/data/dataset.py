@@ -1,4 +1,4 @@
-"""The values that hold a labelled image data set.
+"""Classes that hold a labelled image data set, and checks of it.
 
 Legend: N images, H × W pixels, C colour channels (1 or 3).
 """
@@ -23,17 +23,17 @@ class Split:
     """Labelled images of one split, in data set order."""
 
     images: NDArray[np.uint8] | ImageFiles
-    """(N, H, W, C) uint8, or files that are decoded when needed."""
+    """(N, H, W, C) uint8, or encoded images that are decoded when indexed."""
     labels: NDArray[np.int64]
     """(N,) indices into `classes`."""
     names: Sequence[str]
-    """N names that tell a person which image is meant, such as a path."""
+    """N names of the images for messages and listings, such as paths."""
     classes: tuple[str, ...]
     """Class names, in label order."""
     folder: Path | None = None
-    """Folder that the names are paths in; none where images are no files."""
+    """Folder that the names are relative to; `None` if the images are not files."""
     skipped: tuple[str, ...] = ()
-    """Images that could not be decoded and were left out, with the reason."""
+    """``"NAME: REASON"`` of each image left out because it cannot be decoded."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +45,7 @@ class Split:
         return height, width, channels
 
     def part(self, first: int, end: int) -> Split:
-        """Return the images from `first` up to before `end`; nothing is copied or decoded."""
+        """Return the images from `first` to `end` − 1, without copying or decoding pixels."""
         rows, images = slice(first, end), self.images
         if isinstance(images, ImageFiles):
             return self.take(np.arange(first, min(end, len(self))))
@@ -57,7 +57,7 @@ class Split:
         )
 
     def take(self, rows: NDArray[np.int64]) -> Split:
-        """Return some of the images; those in memory are copied."""
+        """Return the images at `rows`, (n,) int64; images in memory are copied."""
         images = self.images
         return replace(
             self,
@@ -73,13 +73,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A labelled image data set with its test split."""
+    """A labelled image data set: training and test split.
+
+    Raises `DataError` unless both have images of the same classes and shape.
+    """
 
     name: str
     train: Split
     test: Split
     digest: str = field(init=False)
-    """Content digest: two data sets with the same images, labels and classes share it."""
+    """Digest of the images (of streamed ones: their fingerprint), labels and class names."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.train, self.test)
@@ -91,7 +94,7 @@ class Dataset:
         return self.train.classes
 
     def facts(self) -> dict[str, str | int]:
-        """Return what tells this data set from others, as in ``results.json``."""
+        """Return name, digest, number of classes and split sizes, as in ``results.json``."""
         return {
             "name": self.name,
             "digest": self.digest,
@@ -101,13 +104,13 @@ class Dataset:
         }
 
     def skipped(self) -> list[str]:
-        """Return the images that could not be decoded and were left out, with the reasons."""
+        """Return ``"NAME: REASON"`` of all images left out because they cannot be decoded."""
         return list(dict.fromkeys([*self.train.skipped, *self.test.skipped]))
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of the training pixels per channel, in [0, 1].
 
-        Taken over at most 10,000 evenly spaced training images.
+        They are computed from at most 10,000 evenly spaced training images.
         """
         indices = np.linspace(0, len(self.train) - 1, min(len(self.train), 10_000)).astype(np.int64)
         channels = self.train.image_shape[2]
@@ -133,14 +136,14 @@ def check_splits(name: str, train: Split, test: Split) -> None:
     if train.image_shape != test.image_shape:
         raise DataError(
             f"{name}: training images have (height, width, channels) {train.image_shape}, test"
-            f" images {test.image_shape}; set data.image_size to bring them to one size"
+            f" images {test.image_shape}; set data.image_size to resize both to one size"
         )
     for title, split in (("training", train), ("test", test)):
         check_classes(f"{name}: {title} split", split)
 
 
 def check_classes(where: str, split: Split) -> None:
-    """Raise `DataError` if a class name is doubled or a class has no image."""
+    """Raise `DataError` if a class name is used twice or a class has no image."""
     doubled = [label for label, count in Counter(split.classes).items() if count > 1]
     if doubled:
         raise DataError(f"{where}: class name {doubled[0]!r} is used twice")

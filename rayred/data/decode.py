@@ -1,4 +1,4 @@
-"""Image files and encoded bytes to uint8 arrays, in parallel threads.
+"""Decoding of image files and encoded bytes into uint8 arrays, in parallel threads.
 
 Pillow releases the interpreter lock while it decodes, so threads scale with cores.
 """
@@ -27,20 +27,20 @@ _DECODING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombErr
 
 
 class ImageSource(Protocol):
-    """Encoded images, by position."""
+    """A sequence of encoded images."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Encoded: ...
 
     def name(self, index: int) -> str:
-        """Say which image is meant."""
+        """Return a name of the image for messages."""
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Return some of the images."""
+        """Return the images at `rows`, (n,) int64."""
 
     def fingerprint(self) -> str:
-        """Return a digest that tells these images from others, without reading them."""
+        """Return a digest that identifies the images, computed without reading them."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class FilePaths:
         return self.paths[index]
 
     def take(self, rows: NDArray[np.int64]) -> FilePaths:
-        """Return some of the files."""
+        """Return the files at `rows`, (n,) int64."""
         return FilePaths(tuple(self.paths[row] for row in rows))
 
     def fingerprint(self) -> str:
-        """Return a digest of names and sizes of the files."""
+        """Return a digest of the paths and sizes of the files."""
         total = hashlib.sha256()
         for path in self.paths:
             total.update(f"{path}\0{Path(path).stat().st_size}\n".encode())
@@ -73,7 +73,7 @@ class FilePaths:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Encoded images as an array that decodes what is asked of it: ``files[indices]``."""
+    """Encoded images that are indexed as an array, and decoded then: ``files[indices]``."""
 
     source: ImageSource
     """N images."""
@@ -82,22 +82,22 @@ class ImageFiles:
     channels: int
     """1 (grey) or 3 (RGB)."""
     center_crop: float = 1.0
-    """Share of the shorter side that the central crop keeps."""
+    """Side of the central crop, as a share of the shorter side of an image."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, C), as of an array."""
+        """Shape of all decoded images, (N, H, W, C)."""
         return len(self.source), self.image_size, self.image_size, self.channels
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the chosen images, resized and centrally cropped, (n, H, W, C) uint8."""
+        """Return the images at `indices`, centrally cropped and resized, (n, H, W, C) uint8."""
         return self.crop(indices, None)
 
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
-        """Return some of the images."""
+        """Return the images at `rows`, (n,) int64."""
         return replace(self, source=self.source.take(rows))
 
     def crop(
@@ -106,17 +106,22 @@ class ImageFiles:
         boxes: Callable[[int, int, int], Box] | None,
         threads: ThreadPoolExecutor | None = None,
     ) -> NDArray[np.uint8]:
-        """Decode images and cut a box out of each before resizing.
+        """Return images of which a box is cut out and resized, (n, H, W, C) uint8.
 
         Parameters
         ----------
         indices
-            (n,) which images.
+            (n,) int64, the images to decode.
         boxes
-            Function of (position, width, height) that returns left, upper, right and lower
-            edge in pixels; none for the central crop.
+            Function of (position in `indices`, width, height) that returns left, upper, right
+            and lower edge of the box in pixels; `None` for the central crop.
         threads
-            Pool to decode in; none for the calling thread.
+            Pool to decode in; `None` for the calling thread.
+
+        Raises
+        ------
+        DataError
+            An image cannot be decoded.
         """
         side = self.image_size
 
@@ -126,7 +131,7 @@ class ImageFiles:
                 image = _open(self.source[index], self.channels)
             except _DECODING_ERRORS as error:
                 if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the file system's fault, not the image's: worth another try
+                    raise  # an error of the file system, not of the image: may be retried
                 raise DataError(
                     f"{self.source.name(index)}: cannot decode the image: {error}; repair or remove"
                     " it, or set data.undecodable: skip"
@@ -141,22 +146,22 @@ class ImageFiles:
         return np.stack(decoded).reshape(len(indices), side, side, self.channels)
 
     def fingerprint(self) -> str:
-        """Return a digest that tells these images from others, without reading them."""
+        """Return a digest of the images and of how they are decoded, without reading them."""
         settings = repr((self.image_size, self.channels, self.center_crop))
         return hashlib.sha256((settings + self.source.fingerprint()).encode()).hexdigest()
 
 
 def image_files(source: ImageSource, data: Data) -> tuple[ImageFiles, dict[int, str]]:
-    """Return images that are decoded when needed, and ``"name: reason"`` of those left out.
+    """Return images to decode when needed, and ``"NAME: REASON"`` by position of those left out.
 
     Raises
     ------
     DataError
-        There is no `image_size`, or the first image cannot be decoded.
+        `data.image_size` is not set, or the first image cannot be decoded.
     """
     if data.image_size is None:
-        raise DataError("data.image_size: images that are streamed need it, in pixels")
-    # Nothing is decoded before it is needed, but what is to be skipped must be known.
+        raise DataError("data.image_size: must be set, in pixels, for images that are streamed")
+    # Images are decoded when needed, but those to skip have to be known before.
     broken = _undecodable(source) if data.undecodable == "skip" else {}
     if broken:
         intact = [position for position in range(len(source)) if position not in broken]
@@ -166,7 +171,7 @@ def image_files(source: ImageSource, data: Data) -> tuple[ImageFiles, dict[int, 
 
 
 def streams(count: int, data: Data) -> bool:
-    """Whether images are to be decoded when needed, as they do not fit into memory."""
+    """Return whether `count` images are streamed: as `data.load` sets, or by size if ``auto``."""
     if data.load != "auto":
         return data.load == "stream"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -181,15 +186,15 @@ def decode_all(
     center_crop: float,
     undecodable: Literal["fail", "skip"],
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Decode every image into one array.
+    """Decode all images into one array.
 
     Parameters
     ----------
     encoded, names
-        N image files or their bytes, and what to call them in messages.
+        N image files or encoded images, and their names for messages.
     image_size, center_crop
-        Side of the square that images are resized and cropped to, in pixels (none: leave them
-        as they are), and the share of the shorter side that is kept.
+        Side of the decoded images in pixels (`None`: images are not resized), and side of the
+        central crop as a share of the shorter side.
     undecodable
         ``fail`` raises on the first image that cannot be decoded; ``skip`` leaves it out.
 
@@ -198,9 +203,9 @@ def decode_all(
     images
         (n, H, W, C) uint8; C is 1 if every image is grey, else 3.
     kept
-        (n,) int64: which of the N images these are.
+        (n,) int64: their positions among the N.
     skipped
-        ``"name: reason"`` of the others.
+        ``"NAME: REASON"`` of the others.
 
     Raises
     ------
@@ -234,7 +239,7 @@ def decode_all(
 
 
 def _undecodable(source: ImageSource) -> dict[int, str]:
-    """Return ``"name: reason"`` of every image that cannot be decoded, by its position."""
+    """Return ``"NAME: REASON"`` of every image that cannot be decoded, by position."""
 
     def attempt(position: int) -> str | None:
         try:
@@ -287,7 +292,7 @@ def _stack(arrays: list[NDArray[np.uint8]], names: Sequence[str]) -> NDArray[np.
         if array.shape[:2] != size:
             raise DataError(
                 f"images differ in size: {names[0]} is {size[1]} × {size[0]} pixels, {name} is"
-                f" {array.shape[1]} × {array.shape[0]}; set data.image_size to bring all to one"
+                f" {array.shape[1]} × {array.shape[0]}; set data.image_size to resize all to one"
             )
     return np.stack(
         [a if a.shape[2] == channels else np.repeat(a, channels, axis=2) for a in arrays]

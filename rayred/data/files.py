@@ -1,4 +1,4 @@
-"""Data sets that are image files on disk: a folder a class, and ImageNet."""
+"""Data sets of image files: a folder with one sub-folder per class, and ImageNet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", 
 
 
 def folder_split(folder: Path, data: Data) -> Split:
-    """Read FOLDER/CLASS/*: a class for every sub-folder, images of any depth below it."""
+    """Return the images of FOLDER/CLASS/*, at any depth below each class folder, as a split.
+
+    Raises `DataError` if there is no folder, class or image, or an image cannot be decoded.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected {folder}/CLASS/IMAGE files")
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
@@ -34,7 +37,10 @@ def folder_split(folder: Path, data: Data) -> Split:
 
 
 def imagenet_split(root: Path, split: str, data: Data) -> Split:
-    """Read ImageNet (ILSVRC 2012) through torchvision, which unpacks the archives once."""
+    """Return ImageNet (ILSVRC 2012), ``train`` or ``test`` (the validation images), as a split.
+
+    torchvision unpacks the archives once. Raises `DataError` if they are not in `root`.
+    """
     from torchvision.datasets import ImageNet
 
     try:
@@ -44,8 +50,8 @@ def imagenet_split(root: Path, split: str, data: Data) -> Split:
             f"imagenet: {error}; put the ILSVRC2012 archives into {root} or set data.root"
         ) from error
     classes = tuple(", ".join(synonyms) for synonyms in source.classes)
-    # Two ImageNet classes are both called "crane" and two "maillot": their WordNet ids tell them
-    # apart.
+    # Two ImageNet classes are both called "crane" and two "maillot"; their WordNet ids
+    # are added.
     unique = tuple(
         f"{name} ({wnid})" if classes.count(name) > 1 else name
         for name, wnid in zip(classes, source.wnids, strict=True)
@@ -62,7 +68,11 @@ def files_split(
     classes: tuple[str, ...],
     data: Data,
 ) -> Split:
-    """Return the files as a split: decoded into memory, or left on disk where they do not fit."""
+    """Return image files as a split: decoded into memory, or streamed (see `streams`).
+
+    `labels` are indices into `classes`, one for each of `paths`. Raises `DataError` if an image
+    cannot be decoded.
+    """
     label_array = np.asarray(labels, dtype=np.int64)
     names = [str(path.relative_to(folder)) for path in paths]
     if streams(len(paths), data):

@@ -1,7 +1,7 @@
-"""The images of Parquet files where they do not fit into memory.
+"""Streamed images of Parquet files, which do not fit into memory.
 
-A row of a Parquet file cannot be read without its whole row group. So the encoded images are
-unpacked once a node, from wherever the files lie, into an Arrow file that is mapped into memory.
+Parquet rows can be read only by whole row groups. So each node copies the encoded images once into
+an Arrow file of its own, which is mapped into memory.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ ROWS_AT_A_TIME = 1_000
 
 @dataclass(frozen=True)
 class PackedImages:
-    """Encoded images by row; whoever opens them first on a node unpacks them there."""
+    """Encoded images by row; the first process of a node that reads one unpacks them all."""
 
     uri: str
-    """Any address on the file system that the files lie on."""
+    """Any URI on the file system of the files; it selects the file system."""
     paths: tuple[str, ...]
-    """The Parquet files, as the file system names them."""
+    """Paths of the Parquet files on that file system."""
     digest: str
-    """Of names and sizes of the files."""
+    """Digest of the paths, sizes and modification times of the files."""
     folder: str
-    """Where the unpacked images are kept, on every node."""
+    """Folder of the unpacked images, on every node."""
     counts: tuple[int, ...]
-    """Rows of each file."""
+    """Number of rows of each file."""
     rows: NDArray[np.int64] = field(repr=False)
-    """(N,) rows of all files, one after another, that these images are."""
+    """(N,) int64, the row of each image; rows are counted over all files in order."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> bytes:
-        """Return an encoded image; nothing where the row has none."""
+        """Return an encoded image; empty if the row has none."""
         return self._images[int(self.rows[index])].as_py() or b""
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_images"}
 
     def name(self, index: int) -> str:
-        """Say which image is meant."""
+        """Return file and row of the image."""
         ends = np.cumsum(self.counts)
         file = int(np.searchsorted(ends, self.rows[index], side="right"))
         return f"{self.paths[file]} row {self.rows[index] - ends[file] + self.counts[file]}"
 
     def take(self, rows: NDArray[np.int64]) -> PackedImages:
-        """Return some of the images."""
+        """Return the images at `rows`, (n,) int64."""
         return replace(self, rows=self.rows[rows])
 
     def fingerprint(self) -> str:
-        """Return a digest of names and sizes of the files, and of the rows."""
+        """Return a digest of `digest` and the rows."""
         return hashlib.sha256(self.digest.encode() + self.rows.tobytes()).hexdigest()
 
     @cached_property
@@ -72,7 +72,7 @@ class PackedImages:
         folder = Path(self.folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.digest}.arrow"
-        # One process a node unpacks; the others wait for it.
+        # One process of each node unpacks; the others wait for it.
         with FileLock(folder / f".{self.digest}.lock"):
             if not path.exists():
                 with replacing(path) as temporary:
@@ -99,16 +99,16 @@ class PackedImages:
 def pack(
     uri: str, files: Sequence[fs.FileInfo], folder: Path, counts: Sequence[int]
 ) -> PackedImages:
-    """Return the images of Parquet files, in order of the files.
+    """Return the images of Parquet files as one sequence; nothing is read yet.
 
     Parameters
     ----------
     uri
-        Any address on the file system that they lie on.
+        Any URI on the file system of the files.
     files
-        The files.
+        The files, in order.
     folder
-        Where the unpacked images are to be kept, on every node.
+        Folder for the unpacked images, on every node.
     counts
         Number of rows of each file.
     """

@@ -1,7 +1,7 @@
 """Data sets in Parquet files with the Hugging Face image layout.
 
-Column `image` is a struct {bytes, path}, column `label` an integer; class names stand in the
-schema metadata under the key `huggingface`.
+Column `image` is a struct {bytes, path}, column `label` an integer; the schema metadata may hold
+class names under the key `huggingface`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ from rayred.errors import DataError
 
 
 def parquet_split(pattern: str, data: Data) -> Split:
-    """Read the rows of all files that match, in order of file name.
+    """Return the images of all matching files as a split, in order of path.
 
     Parameters
     ----------
     pattern
-        A glob on this machine, or of names in a folder anywhere else that Arrow reaches, as
-        ``s3://BUCKET/FOLDER/train-*.parquet``.
+        A glob of local files, or a URI that Arrow can open, with wildcards in the file name only,
+        such as ``s3://BUCKET/FOLDER/train-*.parquet``.
     data
-        How images are read: decoded into memory, or left where they are if they do not fit.
+        How images are read: decoded into memory or streamed, their size, and `root`.
+
+    Raises
+    ------
+    DataError
+        No file matches, or a file, its columns or an image cannot be read.
     """
     uri, files = _matching(pattern)
     if not files:
@@ -77,7 +82,7 @@ def parquet_split(pattern: str, data: Data) -> Split:
 
 
 def _matching(pattern: str) -> tuple[str, list[fs.FileInfo]]:
-    """Return an address of the file system, and its files that match."""
+    """Return a URI of the file system, and the files that match, by ascending path."""
     if "://" not in pattern:
         paths = sorted(glob.glob(str(Path(pattern).expanduser().absolute())))  # noqa: PTH207
         return "file:///", fs.LocalFileSystem().get_file_info(paths)
@@ -106,7 +111,7 @@ def _schema(system: fs.FileSystem, path: str) -> pa.Schema:
         raise DataError(f"{path}: column 'image' is {image}; expected a struct with 'bytes'")
     if not pa.types.is_integer(schema.field("label").type):
         label = schema.field("label").type
-        raise DataError(f"{path}: column 'label' is {label}; expected integers without gaps")
+        raise DataError(f"{path}: column 'label' is {label}; expected integers")
     return schema
 
 
@@ -127,7 +132,7 @@ def _names(table: pa.Table) -> list[str | None]:
 def _labels(table: pa.Table, path: str) -> NDArray[np.int64]:
     labels = table.column("label")
     if labels.null_count:
-        raise DataError(f"{path}: column 'label' has gaps; expected integers without gaps")
+        raise DataError(f"{path}: column 'label' has missing values; expected none")
     return np.asarray(labels.to_numpy(), dtype=np.int64)
 
 

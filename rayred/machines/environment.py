@@ -25,24 +25,24 @@ class Environment:
     """Software and hardware that a study is made with."""
 
     versions: dict[str, str]
-    """Of Python and the packages that matter."""
+    """Versions of Python and of `PACKAGES`, by name."""
     nodes: int = 0
-    """Machines of the cluster, and what all of them have together."""
+    """Number of machines of the cluster; `cpus` and `gpus` are totals over all of them."""
     cpus: int = 0
     gpus: int = 0
     gpu_types: tuple[str, ...] = ()
-    """As Ray names them, such as H100."""
+    """Ray's names of the GPU models, such as H100."""
     processor: str = ""
-    """Of the machine that the study was started on."""
+    """Processor of the machine that the study was started on."""
     user: str = ""
     git_commit: str = ""
-    """Of the working folder; empty where that is no git repository."""
+    """Commit of the working folder; empty if that is no git repository."""
     git_dirty: bool = False
-    """Whether files under git have been changed since."""
+    """Whether tracked files differ from that commit."""
 
     @classmethod
     def describe(cls, cluster: Cluster) -> Self:
-        """Look at this process, its working folder and the cluster."""
+        """Return the environment of this process, its working folder and the cluster."""
         return cls(
             versions={
                 "python": platform.python_version(),
@@ -64,13 +64,13 @@ class Environment:
 
     @classmethod
     def load(cls, store: Store) -> Self:
-        """Read ``environment.json``; empty where there is none."""
+        """Read ``environment.json``; if it is missing, all fields are empty."""
         stored = read_json(store / ENVIRONMENT_FILE)
         stored["gpu_types"] = tuple(stored.get("gpu_types", ()))
         return cls(**{"versions": {}, **stored})
 
     def hardware(self) -> str:
-        """Return the cluster in words."""
+        """Return the hardware of the cluster as text: machines, CPUs, processor and GPUs."""
         nodes = f"{self.nodes} machine" + ("s" if self.nodes > 1 else "")
         gpus = f", {self.gpus} GPUs ({', '.join(self.gpu_types)})" if self.gpus else ", no GPU"
         return f"{nodes}, {self.cpus} CPUs ({self.processor}){gpus}"

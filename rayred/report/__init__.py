@@ -1,1 +1,1 @@
-"""What people look at: the table, the figures, the groups of redundant images, and the page."""
+"""The report of a study: result table, figures, groups of redundant images, and HTML page."""

@@ -26,7 +26,7 @@ CLASSES_SHOWN = 10
 
 
 def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
-    """Test accuracy against subset size, mean ± standard deviation, the full set as a line."""
+    """Draw test accuracy against subset size: mean ± standard deviation, the full set as a line."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     full = verdict.full
@@ -38,7 +38,7 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
         axes.axhline(full.mean, color=FULL_COLOR, lw=1.2, ls="--", label="full set (mean ± sd)")
     selectors = dict.fromkeys(cell.selector for cell in verdict.cells if cell.selector != FULL)
     for position, selector in enumerate(selectors):
-        # Moved apart a little, so that the bars of one size do not hide each other.
+        # Error bars of one size are shifted, so that they do not hide each other.
         offset = 0.6 * (position - (len(selectors) - 1) / 2)
         cells = [c for c in verdict.cells if c.selector == selector and c.mean is not None]
         axes.errorbar(
@@ -69,7 +69,11 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
 def draw_group_sizes(
     path: Path, classes: Sequence[str], sizes: Sequence[NDArray[np.int64]], fraction: float
 ) -> None:
-    """Number of groups by size, a panel a class, with a logarithmic count axis."""
+    """Draw the number of groups by size, one panel per class, on a logarithmic count axis.
+
+    `sizes` are the group sizes of each class. The `CLASSES_SHOWN` classes with the largest groups
+    are shown.
+    """
     shown = sorted(range(len(sizes)), key=lambda label: -int(sizes[label].max()))[:CLASSES_SHOWN]
     shown.sort()
     columns = min(5, len(shown))
@@ -100,7 +104,7 @@ def _draw_size_panel(axes: Axes, name: str, sizes: NDArray[np.int64], largest: i
 
 
 def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: float) -> None:
-    """Rows of redundant groups, the class named, the kept image boxed in green."""
+    """Draw one row per group: class name, and images with the kept one boxed in green."""
     columns = min(IMAGES_A_ROW, max((len(group.images) for group in groups), default=1))
     rows = max(1, len(groups))
     figure = Figure(figsize=(0.78 * columns + 1.5, 0.8 * rows + 0.6), layout="constrained")

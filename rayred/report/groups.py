@@ -1,4 +1,4 @@
-"""Redundant groups: the clusters of more than one image, and the image kept of each.
+"""Redundant groups: clusters of more than one image, and the image kept of each.
 
 Legend: N images, K groups.
 """
@@ -18,13 +18,13 @@ class Group:
     """One cluster of a class."""
 
     label: int
-    """Class."""
+    """Index of the class."""
     images: NDArray[np.int64]
-    """Its members, the kept one first, the others in data set order."""
+    """(n,) int64, the members: the kept one first, the others in data set order."""
 
 
 def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
-    """Return, for every class, the sizes of its clusters in a subset of this fraction, (K,)."""
+    """Return the sizes of each class's clusters for a kept fraction: one (K,) int64 per class."""
     return [
         np.bincount(tree.labels(kept_images(len(rows), fraction)))
         for rows, tree in zip(trees.members, trees.trees, strict=True)
@@ -34,16 +34,21 @@ def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
 def largest_groups(
     trees: ClassTrees, kept: NDArray[np.int64], fraction: float, count: int
 ) -> list[Group]:
-    """Return the largest group of each of the `count` classes that have the largest ones.
+    """Return the largest redundant group of each of the `count` classes with the largest groups.
 
     Parameters
     ----------
     trees
-        One tree a class.
+        One tree per class.
     kept
-        (n,) the images kept at the fraction, one of every cluster.
+        (n,) int64, the images kept at the fraction, one of every cluster.
     fraction, count
-        Share of every class kept, and the most groups to return.
+        Fraction of every class kept, and the largest number of groups to return.
+
+    Returns
+    -------
+    groups
+        In order of class; fewer than `count` if fewer classes have redundant groups.
     """
     sizes = group_sizes(trees, fraction)
     redundant = [label for label in range(len(sizes)) if sizes[label].max() > 1]

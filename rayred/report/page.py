@@ -1,4 +1,4 @@
-"""The report page: one HTML file that stands by itself."""
+"""The report page: one HTML file with all figures in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_page(
     found: Found | None,
     config: str,
 ) -> None:
-    """Write the page.
+    """Write the report page.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ def write_page(
     name
         Name of the study.
     facts
-        Short facts to list: name and text.
+        Short facts to list: term and text.
     verdict
-        The sentence and the table.
+        Its sentence and tables.
     figures
-        Caption and PNG file of every figure; the files are put into the page.
+        Caption and PNG file of every figure; the images are embedded in the page.
     notes
-        What else a reader should know.
+        Sentences to list under the heading Notes.
     found
-        What was searched for before; none where nothing was.
+        The result of the search; `None` if there was none.
     config
-        The experiment file as resolved.
+        The experiment file with all defaults written out.
     """
     pictures = [
         {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}

@@ -30,12 +30,12 @@ class StudyReport:
     name: str
     """Name of the study."""
     dataset_setting: str
-    """The data set as the experiment names it."""
+    """The setting `dataset` of the experiment."""
     dataset: Dataset
     model: str
     """Name of the network."""
     steps: int
-    """Steps of a training."""
+    """Optimiser steps of each training."""
     linkage: str
     """Linkage method."""
     reference_accuracy: float
@@ -52,15 +52,15 @@ class StudyReport:
     verdict: Verdict
     environment: Environment
     found: Found | None
-    """The settings found by a search; None where nothing was searched for."""
+    """The result of the search; `None` if there was none."""
     notes: list[str]
-    """Facts that a reader should know."""
+    """Sentences to list under the heading Notes."""
     config: str
     """The experiment file with all defaults written out."""
 
 
 def shown_fraction(verdict: Verdict, fractions: Sequence[float]) -> float:
-    """Return the fraction whose groups are shown: the smallest found redundant, or the largest."""
+    """Return the fraction whose groups are shown: the verdict's, or else the largest below 1."""
     if verdict.equivalent_fraction is not None:
         return verdict.equivalent_fraction
     return max((fraction for fraction in fractions if fraction < 1), default=1.0)
@@ -103,13 +103,13 @@ def _facts(study: StudyReport) -> dict[str, str]:
         f" {len(dataset.test):,} test images, {len(dataset.classes)} classes",
         "reference model": f"{study.model}, {100 * study.reference_accuracy:.2f} % test"
         f" accuracy after {study.steps:,} steps",
-        "linkage": f"{study.linkage}, cosine distance, each class on its own",
+        "linkage": f"{study.linkage}, cosine distance, each class separately",
     }
 
 
 def _origin(environment: Environment) -> dict[str, str]:
     if not environment.versions:
-        return {}  # a run folder of before this was kept
+        return {}  # written by a version that did not record it
     return {"made on": environment.hardware(), "made with": _versions(environment)}
 
 

@@ -7,7 +7,7 @@ from rayred.verdict import Advantage, Cell, Verdict
 
 
 def format_table(verdict: Verdict, found: Found | None = None) -> str:
-    """Return one line a selector and fraction, what was searched for, and the verdict below."""
+    """Return one line per selector and fraction, then the search result and the verdict."""
     header = (
         "selector",
         "fraction",

@@ -1,6 +1,6 @@
-"""Selectors: from embeddings, labels and redundant groups to the images kept.
+"""Selectors, which choose the training images to keep, and the subsets that they make.
 
-A selector is one module with one function, entered in `SELECTORS`.
+A selector is one module with one function, listed in `SELECTORS`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = [
 @dataclass(frozen=True)
 class _Selector:
     select: Callable[[Candidates, float, np.random.Generator], NDArray[np.int64]]
-    """Return the kept images, (n,) int64 ascending, for a fraction of every class."""
+    """Function of candidates, fraction and generator that returns a `Subset`."""
     redrawn: bool
-    """Whether every trial gets a subset of its own."""
+    """Whether a new subset is drawn for every trial."""
 
 
 SELECTORS = {
@@ -44,18 +44,18 @@ SELECTORS = {
 }
 
 Subset = NDArray[np.int64]
-"""(n,) int64, ascending: which training images are kept."""
+"""(n,) int64, ascending: indices of the training images that are kept."""
 
 
 def subset_name(selector: str, fraction: float, trial: int) -> str:
-    """Return ``SELECTOR-FRACTION``, with ``-TRIAL`` where every trial has its own subset."""
+    """Return ``SELECTOR-FRACTION``, with ``-TRIAL`` if every trial has its own subset."""
     name = f"{selector}-{fraction!r}"
     redrawn = selector != FULL and SELECTORS[selector].redrawn
     return f"{name}-{trial}" if redrawn else name
 
 
 def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, Subset]:
-    """Return every subset that a sweep needs, by `subset_name`; fraction 1 is the full set."""
+    """Return all subsets of a sweep by `subset_name`; fraction 1 is the full set."""
     subsets: dict[str, Subset] = {}
     for fraction in sweep.fractions:
         if fraction == 1:
@@ -72,12 +72,12 @@ def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, S
 
 
 def save_subsets(folder: Path, subsets: dict[str, Subset]) -> None:
-    """Write every subset to ``folder/NAME.npy``."""
+    """Write each subset to ``folder/NAME.npy``; the folder must not exist."""
     folder.mkdir()
     for name, indices in subsets.items():
         np.save(folder / f"{name}.npy", indices)
 
 
 def load_subsets(folder: Path) -> dict[str, Subset]:
-    """Read what `save_subsets` wrote."""
+    """Return the subsets that `save_subsets` wrote, by name."""
     return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}

@@ -1,4 +1,4 @@
-"""The training images as selectors see them."""
+"""The training data that selectors get."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The training images that a selector chooses from."""
+    """The N training images that a selector chooses from; D embedding dimensions."""
 
     labels: NDArray[np.int64]
-    """(N,) classes."""
+    """(N,) indices of the classes."""
     embeddings: NDArray[np.float32]
     """(N, D) pooled embeddings."""
     groups: RedundantGroups
-    """Redundant groups at every fraction wanted below 1."""
+    """Redundant groups at every fraction of the sweep below 1."""

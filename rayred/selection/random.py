@@ -1,4 +1,4 @@
-"""The paper's baseline: a uniformly random subset, each class sampled on its own."""
+"""The paper's baseline: a uniformly random subset of each class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayred.selection.candidates import Candidates
 def select_random(
     candidates: Candidates, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return a random share of every class, (n,) int64 ascending."""
+    """Return a random subset of every class, of its fraction rounded: (n,) int64 ascending."""
     return np.sort(
         np.concatenate(
             [

@@ -1,4 +1,4 @@
-"""The paper's selector: of every redundant group, the image closest to its centre.
+"""The paper's selector: the image closest to the centre of each redundant group.
 
 Source: arXiv 1901.11409, section 3.
 """

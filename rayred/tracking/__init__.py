@@ -1,1 +1,1 @@
-"""MLflow: the runs of a study, what a store lacks of them, and its pages."""
+"""MLflow: logging of a study's runs, and MLflow's pages."""

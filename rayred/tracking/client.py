@@ -1,4 +1,4 @@
-"""MLflow's client: stores, saved views, and values in MLflow's own form."""
+"""MLflow's client: stores, saved views, and data sets and models in MLflow's format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rayred.training import Trained
 
 ARTIFACTS_FOLDER = "mlartifacts"
-"""Folder beside a SQLite database where its artifacts go."""
+"""Folder of artifacts, in the same folder as a SQLite database."""
 VIEW = "rayred"
 VIEW_COLUMNS = (
     "attributes.`Duration`",
@@ -31,9 +31,9 @@ VIEW_COLUMNS = (
     "params.`n_train`",
     "metrics.`test_accuracy`",
 )
-"""Columns of the experiment's page, in the names of MLflow's own saved views."""
-# MLflow's own settings: a server that does not answer is given up after seconds, not minutes, and
-# its addresses are not printed run by run.
+"""Columns of the experiment's page, named as in MLflow's saved views."""
+# MLflow's environment variables: requests to a server that does not answer fail sooner than by
+# default, and the URL of each run is not printed.
 _CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -44,7 +44,7 @@ _CLIENT_SETTINGS = {
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Keep other processes from making the tables of a SQLite database at the same time."""
+    """Lock a SQLite database, so that only one process at a time creates its tables."""
     if not uri.startswith("sqlite:///"):
         yield
         return
@@ -55,7 +55,7 @@ def _alone(uri: str) -> Iterator[None]:
 
 
 def create_store(uri: str) -> Any:
-    """Return an MLflow client; a SQLite database that is not there yet is made."""
+    """Return an MLflow client of a server or database; a missing SQLite database is created."""
     for key, value in _CLIENT_SETTINGS.items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():
@@ -70,16 +70,16 @@ def create_store(uri: str) -> Any:
 
 
 def start_monitor(uri: str, run_id: str, node: str) -> Any:
-    """Begin to log this machine's CPU, memory, disk, network and GPUs to a run; `finish()` ends it.
+    """Start logging this machine's system metrics, and return the monitor; `finish()` stops it.
 
     Parameters
     ----------
     uri
         Tracking server or database.
     run_id
-        Run that gets the metrics ``system/NODE/...``.
+        Run to log to; the metrics are named ``system/NODE/...``.
     node
-        Name of the machine among those of the cluster.
+        Name of this machine in the cluster.
     """
     create_store(uri)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -90,15 +90,15 @@ def start_monitor(uri: str, run_id: str, node: str) -> Any:
 
 
 def open_view(uri: str, experiment: str) -> str:
-    """Return the address of an experiment's page, from the root of MLflow's pages.
+    """Return the address of an experiment's page, relative to the root of MLflow's pages.
 
-    The page shows the columns of `VIEW_COLUMNS`: they are kept with the experiment, as a view that
-    MLflow's pages can share.
+    The page shows the columns of `VIEW_COLUMNS`, which are saved with the experiment as a shared
+    view. In a read-only store it shows MLflow's default columns.
 
     Raises
     ------
     TrackingError
-        There is no such store or experiment.
+        The store does not answer, or has no such experiment.
     """
     from mlflow.exceptions import MlflowException
 
@@ -115,12 +115,12 @@ def open_view(uri: str, experiment: str) -> str:
     try:
         client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
     except MlflowException:
-        return page  # a store that may only be read
+        return page  # the store is read-only
     return f"{page}?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def artifact_location(uri: str) -> str | None:
-    """Return where artifacts go: beside a SQLite database; None where the server decides."""
+    """Return the URI of a SQLite database's artifacts; `None` if a server chooses it."""
     if not uri.startswith("sqlite:///"):
         return None
     database = Path(uri.removeprefix("sqlite:///")).resolve()
@@ -128,7 +128,7 @@ def artifact_location(uri: str) -> str | None:
 
 
 def dataset_input(dataset: Mapping[str, str | int]) -> Any:
-    """Return name, digest and size of the data set, in MLflow's form."""
+    """Return name, digest and sizes of a data set (`Dataset.facts`) as MLflow's DatasetInput."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -143,7 +143,7 @@ def dataset_input(dataset: Mapping[str, str | int]) -> Any:
 
 
 def log_model(client: Any, model_id: str, reference: Trained) -> None:
-    """Send the reference model: a graph that needs no rayred to be loaded."""
+    """Upload the reference model, exported so that it can be loaded without rayred."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow.pytorch

@@ -1,4 +1,4 @@
-"""System metrics of all machines of the cluster, by MLflow's own monitor in an actor on each."""
+"""System metrics of all machines of the cluster: MLflow's monitor in an actor on each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STOP_SECONDS = 20
 
 @contextmanager
 def monitoring(tracker: Tracker, wanted: bool) -> Iterator[None]:
-    """Log system metrics to the study's parent run for as long as the context lasts.
+    """Log system metrics to the study's parent run while the context is open.
 
     Parameters
     ----------
     tracker
-        Knows the store and the parent run. A database is a file of this machine: with one, the
-        other machines are left out.
+        Gives the store and the parent run. If the store is a database file, only this machine is
+        logged, since the others cannot open the file.
     wanted
         The setting `tracking.system_metrics`.
     """
@@ -53,16 +53,16 @@ def monitoring(tracker: Tracker, wanted: bool) -> Iterator[None]:
         except RayError as error:
             logger.warning("system metrics: %s", str(error).strip().splitlines()[-1])
         if late:
-            logger.warning("system metrics: %d machines did not end them in time", len(late))
+            logger.warning("system metrics: %d machines did not stop in time", len(late))
 
 
 @ray.remote(num_cpus=0)
 class _Monitor:
-    """Watches the machine that it is on."""
+    """Monitors the machine that it runs on."""
 
     def __init__(self, uri: str, run_id: str, node: str) -> None:
         self.monitor = start_monitor(uri, run_id, node)
 
     def finish(self) -> None:
-        """Send what is left."""
+        """Send the remaining metrics and stop."""
         self.monitor.finish()

@@ -1,4 +1,4 @@
-"""A study, its trials and the candidates of its search as MLflow gets them, in plain values."""
+"""Names, params, tags and metrics that MLflow gets of a study, its trials and candidates."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-"""MLflow's word for how a training ended."""
+"""MLflow's run status by the status of a training."""
 
 
 @dataclass(frozen=True)
 class ChildRun:
-    """One training, as a run below that of the study."""
+    """One training, as a child run of the study's run."""
 
     name: str
     facts: Mapping[str, object]
-    """Its params, which are its tags as well."""
+    """Values that are logged as params and as tags."""
     curve: tuple[tuple[int, Mapping[str, float | None]], ...]
-    """Steps and their metrics."""
+    """Pairs of a step and its metrics by name."""
     seconds: float | None
     status: str
     reason: str
-    """Why it failed, in words."""
+    """Why it failed; empty if it did not."""
 
     @classmethod
     def of_trial(cls, result: TrialResult) -> ChildRun:
@@ -70,7 +70,7 @@ class ChildRun:
 
 
 def origin_tags(store: Store) -> dict[str, str]:
-    """Return tags that say what a study was made with and on."""
+    """Return tags for the versions, hardware, user and git commit of a study."""
     made = Environment.load(store)
     tags: dict[str, object] = {
         "mlflow.user": made.user,
@@ -91,8 +91,8 @@ def origin_tags(store: Store) -> dict[str, str]:
 def study_metrics(store: Store, reference: Trained) -> list[tuple[str, float, int, int]]:
     """Return the metrics of a finished study: name, value, time in milliseconds, step.
 
-    Times are those of the files, since MLflow takes a point that it has already for the same one if
-    its time is the same.
+    The times are modification times of the files: MLflow ignores a point that it has already only
+    if the time is the same, too.
     """
     results: dict[str, Any] = read_json(store / "results.json")
     metrics = {

@@ -1,8 +1,8 @@
-"""A study in MLflow: one parent run a study, one child run a trial.
+"""A study in MLflow: one parent run per study, one child run per trial and candidate.
 
-Everything logged is in the run folder as well, so a server that does not answer loses nothing:
-`Tracker.upload` sends what is missing, once, whenever the server is back. Runs are found again by
-the tags `rayred.study` (the run folder's identity) and `rayred.trial`.
+Everything logged is in the run folder as well, so nothing is lost if the server does not answer:
+`rayred.review.upload` sends the missing runs later. Runs are found again by the tags `rayred.study`
+(the run folder's identity) and `rayred.trial`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ ARTIFACT_FOLDERS = ("figures", "subsets")
 
 
 def tracking_uri(setting: str, store: Store) -> str:
-    """Return the address meant by the setting `tracking.uri`.
+    """Return the tracking URI for the setting `tracking.uri`.
 
-    What ``auto`` stands for is decided when a study begins, and kept in its folder: the server that
-    MLFLOW_TRACKING_URI names, or a database in the folder.
+    ``auto`` is resolved when a study begins, and saved in its folder: to MLFLOW_TRACKING_URI if
+    set, else to a database in the folder.
     """
     if setting != "auto":
         return setting
@@ -59,7 +59,7 @@ def tracking_uri(setting: str, store: Store) -> str:
 
 
 class Tracker:
-    """Sends a study to MLflow; gives up, with a warning, when MLflow does not answer.
+    """Sends a study to MLflow; after the first error it warns, and sends nothing more.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Tracker:
     name
         Name of the parent run.
     params
-        Settings of the study, flat.
+        Settings of the study by dotted key, logged as params.
     """
 
     def __init__(
@@ -84,35 +84,35 @@ class Tracker:
         self.name = name
         self.params = params
         self.failure: str | None = None
-        """Why nothing more is sent to MLflow; None while it answers."""
+        """The error after which nothing more is sent; `None` if there was none."""
         self._client: Any = None
         self._experiment_id = ""
         self.run_id = ""
-        """The parent run; empty where MLflow has not answered."""
+        """Id of the parent run; empty if it has not been created."""
         self._sent: set[str] = set()
 
     def start(self, dataset: Mapping[str, str | int]) -> None:
-        """Make or find the parent run; creates the database before any worker starts.
+        """Create the parent run, or find it, and list the child runs that are complete.
 
         Parameters
         ----------
         dataset
-            What tells the data set from others: `rayred.data.Dataset.facts`.
+            Name, digest and sizes of the data set: `rayred.data.Dataset.facts`.
         """
         self._attempt(lambda: self._start(dataset))
 
     def log_trial(self, result: TrialResult) -> None:
-        """Make a trial's child run, if it is not there yet."""
+        """Log a trial as a child run, unless that is done already."""
         if result.trial.name not in self._sent:
             self._attempt(lambda: self._log_child(ChildRun.of_trial(result)))
 
     def log_candidate(self, candidate: Candidate) -> None:
-        """Make a candidate's child run, if it is not there yet."""
+        """Log a candidate as a child run, unless that is done already."""
         if candidate.name not in self._sent:
             self._attempt(lambda: self._log_child(ChildRun.of_candidate(candidate)))
 
     def log_found(self, found: Found, params: Mapping[str, Any]) -> None:
-        """Log what a search has found, and the settings of the study that it decides."""
+        """Log the result of a search: missing candidates, `params`, and a tag with the result."""
         self._attempt(lambda: self._log_found(found, params))
 
     def finish(self, reference: Trained) -> None:
@@ -120,7 +120,7 @@ class Tracker:
         self._attempt(lambda: self._finish(reference))
 
     def fail(self) -> None:
-        """End the parent run as failed: the study has not got to its end."""
+        """End the parent run with status FAILED."""
         self._attempt(lambda: self._client.set_terminated(self.run_id, status="FAILED"))
 
     def _attempt(self, send: Callable[[], None]) -> None:
@@ -128,7 +128,7 @@ class Tracker:
             return
         try:
             send()
-        except Exception as error:  # noqa: BLE001 - whatever MLflow raises, the study goes on
+        except Exception as error:  # noqa: BLE001 - no error of MLflow ends the study
             self.failure = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             logger.warning(
                 "MLflow at %s does not answer (%s); the study goes on without it",
@@ -170,7 +170,7 @@ class Tracker:
             if run.info.status in ("FINISHED", "FAILED", "KILLED"):
                 self._sent.add(name)
             else:
-                # Cut off while it was being written: it is written again, whole.
+                # The run is incomplete: delete it, so that it is logged again.
                 self._client.delete_run(run.info.run_id)
 
     def _find_experiment(self) -> str:
@@ -182,7 +182,7 @@ class Tracker:
             try:
                 return str(self._client.create_experiment(self.experiment, location))
             except MlflowException:
-                # Another study may have been faster.
+                # Another study may have created it in between.
                 found = self._client.get_experiment_by_name(self.experiment)
                 if found is None:
                     raise
@@ -214,7 +214,7 @@ class Tracker:
         )
 
     def _log_child(self, child: ChildRun) -> None:
-        """Make a child run; its facts are params and tags."""
+        """Create a child run with its params, tags, curve and status."""
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
@@ -265,7 +265,7 @@ class Tracker:
             self._log_reference(reference)
 
     def _log_reference(self, reference: Trained) -> None:
-        """Log the reference model; a store that takes none has all the rest of the study."""
+        """Log the reference model last, since some stores accept no models; on error only warn."""
         model_id = ""
         try:
             made = self._client.create_logged_model(
@@ -275,9 +275,9 @@ class Tracker:
             log_model(self._client, model_id, reference)
             self._client.finalize_logged_model(model_id, "READY")
             self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
-        except Exception as error:  # noqa: BLE001 - whatever is raised, the study is there
+        except Exception as error:  # noqa: BLE001 - the rest of the study is logged
             logger.warning(
-                "MLflow has not got the reference model (%s); rayred upload %s tries again",
+                "the reference model was not logged to MLflow (%s); rayred upload %s tries again",
                 error,
                 self.store.path,
             )

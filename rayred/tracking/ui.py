@@ -1,4 +1,4 @@
-"""MLflow's pages on a study's store."""
+"""A local server for MLflow's pages of a study's store."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rayred.tracking.client import open_view
 
 START_SECONDS = 120
 END_SECONDS = 10
-# A proxy of the environment has no way to this machine's own address.
+# Ignores proxies of the environment, which cannot reach this machine's loopback address.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
 class Server:
-    """MLflow's pages."""
+    """MLflow's pages, and the process that serves them."""
 
     address: str
-    """Page of the experiment."""
+    """URL of the experiment's page."""
     process: subprocess.Popen[bytes] | None
-    """The server; none where the store is a server already."""
+    """The server started for a database; `None` if the store is a server already."""
 
     def wait(self) -> None:
         """Wait until the server ends."""
@@ -39,19 +39,22 @@ class Server:
 
 @contextmanager
 def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
-    """Open MLflow on a store, reachable from this machine alone, for as long as the context lasts.
+    """Serve MLflow's pages of a store on 127.0.0.1 while the context is open.
+
+    No server is started if the store is a server already. SIGTERM then raises KeyboardInterrupt.
 
     Parameters
     ----------
     uri, experiment
-        The store, and the MLflow experiment whose page is wanted.
+        Tracking server or database, and the MLflow experiment to show.
     port
         Port on 127.0.0.1.
 
     Raises
     ------
     TrackingError
-        There is no such store or experiment, or the port is taken.
+        The store does not answer, it has no such experiment, the port is taken, or the server does
+        not start.
     """
     page = open_view(uri, experiment)
     if uri.startswith(("http:", "https:")):
@@ -62,13 +65,13 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise TrackingError(f"port {port} is taken; choose another with --port")
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "1"]
-    # Ended by SIGTERM as by Ctrl-C, so that the server does not outlive this process.
+    # SIGTERM raises KeyboardInterrupt, so that the server is ended before this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # Of MLflow's server only the pages are wanted, not its processes for evaluation jobs.
+        # Do not start MLflow's processes for evaluation jobs.
         env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         start_new_session=True,
     )
@@ -86,7 +89,7 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a server and all processes that it has started."""
+    """End a server and all processes of its group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -38,7 +38,11 @@ def states_of(tasks: list[Task]) -> tuple[list[Outcome | TrainingError], dict[in
     ("model", "changes"),
     [
         ("resnet8", {"evaluate_every": 1}),
-        ("resnet18", {"steps": 1, "batch_size": 4, "warmup_steps": 0}),
+        pytest.param(
+            "resnet18",
+            {"steps": 1, "batch_size": 4, "warmup_steps": 0},
+            marks=pytest.mark.slow,
+        ),
         ("fastnet-small", MUON),
     ],
 )
