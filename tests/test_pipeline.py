@@ -42,7 +42,7 @@ def test_results_have_a_row_a_trial(finished):
     ]
     cells = table.groupby(["selector", "fraction"]).size().to_dict()
     assert cells == {("full", 1.0): 2, ("semantic", 0.5): 2, ("random", 0.5): 2}
-    assert table["test_accuracy"].between(0.1, 1).all()
+    assert table["test_accuracy"].between(0, 1).all()
     assert (table["status"] == "finished").all()
     assert table.groupby("trial")["seed"].nunique().eq(1).all()
 
