@@ -311,7 +311,3 @@ def _doctor(given: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{finding.state:<5} {finding.name:<9} {finding.text}")
     return 1 if any(finding.state == "FAIL" for finding in findings) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

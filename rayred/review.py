@@ -15,6 +15,7 @@ from rayred.machines.environment import Environment
 from rayred.results.table import save_results
 from rayred.results.trial import Trial, TrialResult
 from rayred.search.results import FOUND_FILE, Found, load_found
+from rayred.selection import subset_name
 from rayred.store import CONFIG_FILE, MANIFEST, STAGES, Store
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.tracker import Tracker, tracking_uri
@@ -158,7 +159,7 @@ def write_study(
     # Imported here: printing the table of a run needs neither torch nor matplotlib.
     from rayred.clustering.groups import redundant_groups
     from rayred.report.study import StudyReport, shown_fraction, write_report
-    from rayred.stages import EMBEDDINGS, REFERENCE, TREES
+    from rayred.stages import EMBEDDINGS, REFERENCE, SUBSETS, TREES
 
     reference = REFERENCE.load(store / REFERENCE.file)
     trees = TREES.load(store / TREES.file)
@@ -170,9 +171,11 @@ def write_study(
         if result.status == "failed"
     ]
     fraction = shown_fraction(verdict, experiment.sweep.fractions)
-    embeddings = EMBEDDINGS.load(store / EMBEDDINGS.file)
-    labels, linkage = dataset.train.labels, experiment.linkage
-    groups = redundant_groups(embeddings, labels, [fraction], linkage, device="cpu", trees=trees)
+    kept = SUBSETS.load(store / SUBSETS.file).get(subset_name("semantic", fraction, 0))
+    if kept is None:  # the study has no semantic subset of this fraction
+        embeddings = EMBEDDINGS.load(store / EMBEDDINGS.file)
+        labels = dataset.train.labels
+        kept = redundant_groups(embeddings, labels, [fraction], trees=trees).kept[fraction]
     write_report(
         store,
         StudyReport(
@@ -187,7 +190,7 @@ def write_study(
             reference_curve=reference.curve,
             fraction=fraction,
             trees=trees,
-            kept=groups.kept[fraction],
+            kept=kept,
             verdict=verdict,
             environment=Environment.load(store),
             found=found,
