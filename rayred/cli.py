@@ -13,7 +13,8 @@ from rayred import __version__
 from rayred.errors import RayredError
 
 DATASET_HELP = (
-    "data set: digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB"
+    "data set: digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH, parquet:GLOB or"
+    " hf:NAME_OR_PATH"
 )
 
 

@@ -18,6 +18,7 @@ from rayred.clustering.on_ray import RayMap, check_backend
 from rayred.config import Experiment
 from rayred.config.file import dump_experiment
 from rayred.data import Dataset
+from rayred.data.dataset import write_left_out
 from rayred.machines.connect import Cluster, share
 from rayred.machines.layout import Layout, fixed_resources
 from rayred.results.trial import Trial
@@ -27,6 +28,9 @@ from rayred.training import Task
 from rayred.training.on_ray import resolve_precision
 
 logger = logging.getLogger(__name__)
+
+LEFT_OUT = "left-out.csv"
+"""What the data set has beside the images that are used, with the reason of each."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +173,9 @@ def open_job(
         store.begin(StudyKeys(experiment, dataset.digest).study())
         if layout.storage.startswith(str(store.path)):
             store.place("ray")
-        for name in dataset.skipped():
-            logger.warning("left out, as it cannot be decoded: %s", name)
+        write_left_out(store.place(LEFT_OUT), dataset.splits())
+        for notice in dataset.notices():
+            logger.warning("%s", notice)
         yield Job(experiment, store, dataset, share(dataset), layout.within(store.identity))
 
 

@@ -105,7 +105,8 @@ def run(
         experiment = load_experiment(experiment_path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
     experiment = begin(experiment, path, fresh=fresh, update=update)
-    dataset = load_dataset(experiment.dataset, experiment.data)
+    whole = experiment.needs_whole_images()
+    dataset = load_dataset(experiment.dataset, experiment.data, whole=whole)
     with (
         connect(address) as cluster,
         open_job(experiment, path, dataset, cluster, fresh=fresh, update=update) as job,
@@ -225,8 +226,12 @@ def cluster_classes(
 def choose_subsets(
     job: Job, embeddings: Made[NDArray[np.float32]], trees: Made[ClassTrees], map: RayMap
 ) -> dict[str, Subset]:
-    """Return the rows that every selector keeps at every fraction, by name."""
-    sweep, labels = job.experiment.sweep, job.dataset.train.labels
+    """Return the images that every selector keeps at every fraction, by name.
+
+    They are kept in files as rows of the user's data, some of which may be no images.
+    """
+    sweep, train = job.experiment.sweep, job.dataset.train
+    labels = train.labels
     smaller = [fraction for fraction in sweep.fractions if fraction < 1]
     for note in emptied_classes(job.dataset, sweep.fractions):
         logger.warning("%s", note)
@@ -244,9 +249,11 @@ def choose_subsets(
                 trees=trees.value,
             )
         candidates = Candidates(labels, embeddings.value, groups)
-        return make_subsets(candidates, sweep, job.experiment.seed)
+        subsets = make_subsets(candidates, sweep, job.experiment.seed)
+        return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
-    return job.store.run(SUBSETS, job.keys.subsets(trees.key), choose).value
+    kept = job.store.run(SUBSETS, job.keys.subsets(trees.key), choose).value
+    return {name: train.places(rows) for name, rows in kept.items()}
 
 
 @contextmanager

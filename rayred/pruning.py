@@ -36,7 +36,7 @@ class Pruned:
     folder: Path
     """Folder with `kept.npy`, `groups.parquet` and, of an image folder, `images/`."""
     kept: Subset
-    """(n,) int64, ascending: the images that are kept."""
+    """(n,) int64, ascending: the rows of the data set that are kept."""
     n_images: int
     """Images of the whole data set."""
 
@@ -82,10 +82,11 @@ def prune(
     experiment = _experiment(dataset, keep, overrides)
     path = Path(out)
     experiment = begin(experiment, path, fresh=fresh, update=update)
-    images = load_train_split(dataset, experiment.data)
+    whole_images = experiment.needs_whole_images()
+    images = load_train_split(dataset, experiment.data, whole=whole_images)
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(dataset, images, images)
-    given = None if embeddings is None else _given(embeddings, len(images))
+    given = None if embeddings is None else _given(embeddings, images)
     with (
         connect(address) as cluster,
         open_job(experiment, path, whole, cluster, fresh=fresh, update=update) as job,
@@ -96,7 +97,7 @@ def prune(
         subsets = choose_subsets(job, space, trees, map)
         kept = subsets[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
         write_pruned(job.store, images, kept, trees.value.groups(keep))
-    return Pruned(job.store.path, kept, len(images))
+    return Pruned(job.store.path, images.rows[kept], len(images))
 
 
 def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experiment:
@@ -110,10 +111,13 @@ def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experime
     return experiment
 
 
-def _given(path: Path, n_images: int) -> Made[NDArray[np.float32]]:
+def _given(path: Path, split: Split) -> Made[NDArray[np.float32]]:
+    """Return the embeddings in a file: one a row of the data set, or one an image that is used."""
     embeddings = read_embeddings(path)
-    if len(embeddings) != n_images:
-        raise ConfigError(f"{path}: has {len(embeddings)} rows for {n_images} images")
+    if len(embeddings) == split.n_rows():
+        embeddings = embeddings[split.rows]
+    if len(embeddings) != len(split):
+        raise ConfigError(f"{path}: has {len(embeddings)} rows for {len(split)} images")
     rows = np.ascontiguousarray(embeddings, np.float32)
     return Made(rows, keys.array(rows))
 
@@ -130,20 +134,19 @@ def write_pruned(
     split
         The N images.
     kept
-        (n,) which are kept, ascending.
+        (n,) int64, which of the N images are kept, ascending.
     groups
         (N,) redundant group of every image.
     """
     with replacing(store.place("kept.npy")) as temporary:
-        np.save(temporary, kept)
-    rows = np.arange(len(split))
+        np.save(temporary, split.rows[kept])
     table = pa.table(
         {
-            "index": rows,
+            "index": split.rows,
             "name": list(split.names),
             "class": [split.classes[label] for label in split.labels],
             "group": groups,
-            "kept": np.isin(rows, kept),
+            "kept": np.isin(np.arange(len(split)), kept),
         }
     )
     with replacing(store.place("groups.parquet")) as temporary:

@@ -45,7 +45,8 @@ def report(out: Path | str) -> Verdict:
     # Imported here: printing the table of a run needs no data set.
     from rayred.data import load_dataset
 
-    dataset = load_dataset(experiment.dataset, experiment.data)
+    whole = experiment.needs_whole_images()
+    dataset = load_dataset(experiment.dataset, experiment.data, whole=whole)
     made_of = read_json(store / "results.json").get("dataset", {}).get("digest", dataset.digest)
     if made_of != dataset.digest:
         raise RunFolderError(f"{out}: {experiment.dataset} has changed since the run")
@@ -164,7 +165,7 @@ def write_study(
     reference = REFERENCE.load(store / REFERENCE.file)
     trees = TREES.load(store / TREES.file)
     notes = emptied_classes(dataset, experiment.sweep.fractions)
-    notes += [f"left out, as it cannot be decoded: {name}" for name in dataset.skipped()]
+    notes += dataset.notices()
     notes += [
         f"trial {result.trial.name} failed: {result.reason}"
         for result in trials
@@ -172,7 +173,9 @@ def write_study(
     ]
     fraction = shown_fraction(verdict, experiment.sweep.fractions)
     kept = SUBSETS.load(store / SUBSETS.file).get(subset_name("semantic", fraction, 0))
-    if kept is None:  # the study has no semantic subset of this fraction
+    if kept is not None:
+        kept = dataset.train.places(kept)
+    else:  # the study has no semantic subset of this fraction
         embeddings = EMBEDDINGS.load(store / EMBEDDINGS.file)
         labels = dataset.train.labels
         kept = redundant_groups(embeddings, labels, [fraction], trees=trees).kept[fraction]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import rayred, rayred_here, write_experiment
-from tests.data.test_folder import write_images
+from tests.data.examples import write_images
 
 Refused = Callable[..., str]
 

@@ -45,6 +45,8 @@ OTHER = {
     "sweep.space": {"train.lr": [0.1, 0.2]},
     "train.checkpoint_steps": 7,
     "data.image_size": 24,
+    "data.cache_gb": 2.5,
+    "data.memory_gb": 2.5,
     "sweep.search.method": "grid",
     "train.steps": 700,
     "sweep.fractions": [1.0, 0.9],

@@ -11,7 +11,7 @@ import pytest
 
 from rayred.data import load_dataset
 from tests.conftest import rayred, rayred_here
-from tests.data.test_folder import write_images
+from tests.data.examples import write_images
 
 LABELS = load_dataset("digits").train.labels
 

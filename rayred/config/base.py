@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -94,6 +95,12 @@ def _auto_or_count(value: object) -> object:
     raise PydanticCustomError("auto_or_count", "expected 'auto' or a whole number of at least 1")
 
 
+def _auto_or_size(value: object) -> object:
+    if value == "auto" or (type(value) in (int, float) and 0 < value < math.inf):  # type: ignore[operator]
+        return value
+    raise PydanticCustomError("auto_or_size", "expected 'auto' or a number above 0")
+
+
 def _in_unit_interval(value: float) -> float:
     if not 0 < value <= 1:
         raise PydanticCustomError("fraction", "expected a fraction in (0, 1]")
@@ -104,3 +111,4 @@ Int = Annotated[int, BeforeValidator(_not_bool)]
 Float = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
 Fraction = Annotated[Float, AfterValidator(_in_unit_interval)]
 AutoOrCount = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)]
+AutoOrSize = Annotated[float | Literal["auto"], BeforeValidator(_auto_or_size)]

@@ -4,23 +4,51 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from rayred.config.base import IMAGES, RECORD, Fraction, Int, Settings
+from rayred.config.base import IMAGES, RECORD, SPEED, AutoOrSize, Fraction, Int, Settings
+
+
+def _is_color(value: str) -> str:
+    # Imported here: most uses of the settings need no Pillow.
+    from PIL import ImageColor
+
+    try:
+        ImageColor.getrgb(value)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "color", "expected a colour such as white, black or '#ff8800'"
+        ) from error
+    return value
 
 
 class Data(Settings):
     """How the images of `dataset` are found and read."""
 
     test: Annotated[str | None, IMAGES] = None
-    """`parquet:GLOB` of the test split; for a `parquet:GLOB` data set only, which needs it."""
+    """Test split, where it is elsewhere: another DATASET; of `hf:` also the name of a split."""
+    layout: Annotated[Literal["auto", "splits", "classes"], IMAGES] = "auto"
+    """Sub-folders of `folder:PATH`: splits (train, test), or classes. auto: what is clear."""
+    image_column: Annotated[str, IMAGES] = "auto"
+    """Column of the images, of `parquet:` and `hf:`. auto: by type and name."""
+    label_column: Annotated[str, IMAGES] = "auto"
+    """Column of the labels, of `parquet:` and `hf:`. auto: by type and name."""
     root: Annotated[str, RECORD] = "~/.cache/rayred"
-    """Folder of downloaded data sets (for `imagenet`: of the ILSVRC2012 archives)."""
+    """Folder of downloads (`imagenet`: of the ILSVRC2012 archives) and of copies for streaming."""
+    cache_gb: Annotated[AutoOrSize, RECORD] = "auto"
+    """Most that copies of Parquet rows in `root` take up, in GB. auto: half of the free disk."""
     image_size: Annotated[Annotated[Int, Field(ge=1)] | None, IMAGES] = None
     """Side of the images after resizing, in pixels; null: unchanged, all must have one size."""
+    fit: Annotated[Literal["crop", "letterbox"], IMAGES] = "crop"
+    """With `image_size`: crop cuts out the central square; letterbox keeps all, on `background`."""
     center_crop: Annotated[Fraction, IMAGES] = 1.0
-    """Side of the central crop, as a share of the shorter side; used with `image_size` only."""
-    load: Annotated[Literal["auto", "memory", "stream"], IMAGES] = "auto"
-    """memory: decode all images once; stream: decode while training. auto: stream if too large."""
+    """Side of the central crop, as a share of the shorter side; of fit crop with `image_size`."""
+    background: Annotated[Annotated[str, AfterValidator(_is_color)], IMAGES] = "white"
+    """Colour behind transparent and beside letterboxed images: a name or `#rrggbb`."""
+    load: Annotated[Literal["auto", "memory", "stream"], SPEED] = "auto"
+    """memory: decode all images once; stream: decode while training. auto: by `memory_gb`."""
+    memory_gb: Annotated[AutoOrSize, SPEED] = "auto"
+    """Most memory of decoded images on a node, in GB. auto: a quarter, or half of what is free."""
     undecodable: Annotated[Literal["fail", "skip"], IMAGES] = "fail"
-    """An image that cannot be decoded: fail ends the run, skip leaves it out and lists it."""
+    """Images that cannot be decoded, or have no label: fail ends the run, skip lists them."""

@@ -30,7 +30,7 @@ from rayred.config.verdict import Verdict
 from rayred.errors import did_you_mean
 
 DATASETS = ("digits", "cifar10", "cifar100", "fashion-mnist", "imagenet")
-DATASET_SCHEMES = ("folder:", "parquet:")
+DATASET_SCHEMES = ("folder:", "parquet:", "hf:")
 MODELS = (
     *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
@@ -64,7 +64,7 @@ class Experiment(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$"), RECORD] = ""
     """Name of the study, of its run folder and of its parent run in MLflow."""
     dataset: Annotated[str, IMAGES]
-    """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH or parquet:GLOB."""
+    """digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH, parquet:GLOB or hf:NAME."""
     data: Data = Data()
     """How the images are found and read."""
     model: Annotated[Literal[MODELS], RESULT] = "resnet8"  # type: ignore[valid-type]
@@ -88,8 +88,13 @@ class Experiment(Settings):
 
     @property
     def dataset_name(self) -> str:
-        """Name of the data set in text; for `folder:` and `parquet:` the name of the study."""
+        """Name of the data set in text; for those of one's own the name of the study."""
         return self.name if self.dataset.startswith(DATASET_SCHEMES) else self.dataset
+
+    def needs_whole_images(self) -> bool:
+        """Return whether a training may cut boxes out of whole images."""
+        may_change = {"train.recipe", "train.augment.crop"} & set(self.sweep.space)
+        return self.train.augment.crop == "resized" or bool(may_change)
 
     @field_validator("dataset")
     @classmethod
@@ -101,7 +106,7 @@ class Experiment(Settings):
     def _name_from_dataset(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and not given.get("name"):
             scheme, _, place = str(given.get("dataset", "")).partition(":")
-            named = PurePath(place).name if scheme == "folder" else scheme
+            named = PurePath(place).name if scheme in ("folder", "hf") else scheme
             given = {**given, "name": re.sub(r"[^A-Za-z0-9._-]+", "-", named) or "study"}
         return given
 
@@ -119,18 +124,18 @@ class Experiment(Settings):
                 "train.optimizer 'muon' is for fastnet and fastnet-small, not for model {model}",
                 {"model": repr(self.model)},
             )
-        if self.dataset.startswith("parquet:") != (self.data.test is not None):
+        if self.dataset.startswith("parquet:") and self.data.test is None:
             raise PydanticCustomError(
                 "test_split",
-                "data.test names the test split of a parquet: data set; set both or neither"
-                " (dataset: parquet:TRAIN_GLOB together with data.test: parquet:TEST_GLOB)",
+                "a parquet: data set needs its test split: dataset: parquet:TRAIN_GLOB together"
+                " with data.test: parquet:TEST_GLOB",
+            )
+        if self.dataset in DATASETS and self.data.test is not None:
+            raise PydanticCustomError(
+                "test_split", "data.test is for folder:, parquet: and hf: data sets"
             )
         if self.sweep.search.asha and self.resources.workers > 1:
             raise PydanticCustomError("asha", "sweep.search.asha needs resources.workers: 1")
-        if self.data.load == "stream" and self.dataset in DATASETS and self.dataset != "imagenet":
-            raise PydanticCustomError(
-                "stream", "data.load: stream is for folder:PATH, parquet:GLOB and imagenet"
-            )
         return self
 
     @model_validator(mode="after")
@@ -284,19 +289,24 @@ def _check_searched(key: str) -> None:
     )
 
 
+def is_dataset_name(name: str) -> bool:
+    """Return whether a name is a known data set, ``folder:``, ``parquet:`` or ``hf:`` something."""
+    return name in DATASETS or any(
+        name.startswith(scheme) and len(name) > len(scheme) for scheme in DATASET_SCHEMES
+    )
+
+
 def check_dataset_name(name: str) -> str:
-    """Return `name` if it is a known data set, ``folder:PATH`` or ``parquet:GLOB``.
+    """Return `name` if it is a data set's.
 
     Raises
     ------
     ValueError
-        It is none of them.
+        It is none.
     """
-    if name in DATASETS or any(
-        name.startswith(scheme) and len(name) > len(scheme) for scheme in DATASET_SCHEMES
-    ):
+    if is_dataset_name(name):
         return name
-    allowed = (*DATASETS, "folder:PATH", "parquet:GLOB")
+    allowed = (*DATASETS, "folder:PATH", "parquet:GLOB", "hf:NAME_OR_PATH")
     raise PydanticCustomError(
         "unknown_dataset",
         "unknown data set;{hint} Allowed: {allowed}",

@@ -8,72 +8,101 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from rayred.config import DATASETS, Data, check_dataset_name
-from rayred.data.dataset import Dataset, Split, check_classes
-from rayred.data.decode import ImageFiles
+from rayred.config import DATASETS, Data
+from rayred.config.experiment import is_dataset_name
+from rayred.data.cache import home_expanded
+from rayred.data.dataset import Dataset, Split
+from rayred.data.images import EncodedImages
+from rayred.data.listing import LeftOut, Listing
+from rayred.data.loading import load_splits
+from rayred.errors import DataError
 
-__all__ = ["DATASETS", "Dataset", "ImageFiles", "Split", "load_dataset", "load_train_split"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "EncodedImages",
+    "LeftOut",
+    "Split",
+    "load_dataset",
+    "load_train_split",
+]
 
 
-def load_dataset(name: str, data: Data | None = None) -> Dataset:
+def load_dataset(name: str, data: Data | None = None, *, whole: bool = False) -> Dataset:
     """Load a data set with its training and its test split.
 
     Parameters
     ----------
     name
         ``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, ``imagenet``, ``folder:PATH``
-        (PATH/train/CLASS/* and PATH/test/CLASS/*) or ``parquet:GLOB`` (with ``data.test``).
+        (PATH/train/CLASS/* and PATH/test/CLASS/*), ``parquet:GLOB`` (with ``data.test``) or
+        ``hf:NAME_OR_PATH``.
     data
         How images are found and read; default settings if not given.
+    whole
+        Whether training cuts boxes out of whole images, which are then decoded when needed.
 
     Raises
     ------
     DataError
-        The data set is missing, empty, cannot be decoded, or its splits do not fit together.
-    ValueError
-        `name` is no known data set.
+        The data set is unknown, missing or empty, or cannot be used as it is.
     """
     data = data or Data()
-    return Dataset(name, _load_split(name, "train", data), _load_split(name, "test", data))
+    listings = {"train": _list(name, "train", data), "test": _list(name, "test", data)}
+    splits = load_splits(name, listings, data, whole=whole)
+    return Dataset(name, splits["train"], splits["test"])
 
 
-def load_train_split(name: str, data: Data | None = None) -> Split:
+def load_train_split(name: str, data: Data | None = None, *, whole: bool = False) -> Split:
     """Load the training split alone; raises what `load_dataset` raises.
 
-    The class folders of a ``folder:PATH`` may be in PATH itself, if PATH/train does not exist.
+    The class folders of a ``folder:PATH`` may be in PATH itself.
     """
-    split = _load_split(name, "train", data or Data(), whole_folder=True)
-    check_classes(name, split)
-    return split
+    data = data or Data()
+    listings = {"train": _list(name, "train", data, whole_folder=True)}
+    return load_splits(name, listings, data, whole=whole)["train"]
 
 
-def _load_split(
+def _list(
     name: str, split: Literal["train", "test"], data: Data, whole_folder: bool = False
-) -> Split:
-    check_dataset_name(name)
+) -> Listing:
+    """List the rows of a split; each kind of data set is loaded by what it needs alone."""
+    if not is_dataset_name(name):
+        raise DataError(
+            f"{name}: unknown data set; expected {', '.join(DATASETS)}, folder:PATH, parquet:GLOB"
+            " or hf:NAME_OR_PATH"
+        )
     scheme, _, place = name.partition(":")
+    if split == "test" and data.test is not None and is_dataset_name(data.test):
+        scheme, _, place = data.test.partition(":")
+        if scheme != "hf":
+            return _list(data.test, "train", data, whole_folder=True)
+        from rayred.data.hub import list_hub
+
+        return list_hub(place, "test", data, alone=True)
     if scheme == "folder":
-        from rayred.data.files import folder_split
+        from rayred.data.folder import list_folder
 
-        folder = Path(place).expanduser()
-        whole = whole_folder and folder.is_dir() and not (folder / split).is_dir()
-        return folder_split(folder if whole else folder / split, data)
+        return list_folder(home_expanded(place), split, data, whole=whole_folder)
     if scheme == "parquet":
-        from rayred.data.parquet import parquet_split
+        from rayred.data.parquet import list_parquet
 
-        return parquet_split(place if split == "train" else _parquet_glob(data), data)
-    root = Path(data.root).expanduser()
+        return list_parquet(place if split == "train" else data.test or "", data)
+    if scheme == "hf":
+        from rayred.data.hub import list_hub
+
+        return list_hub(place, split, data)
+    if name == "digits":
+        from rayred.data.bundled import list_digits
+
+        return list_digits(split)
+    root = home_expanded(data.root)
     if name == "imagenet":
-        from rayred.data.files import imagenet_split
+        from rayred.data.folder import imagenet_listing
 
-        return imagenet_split(root, split, data)
-    from rayred.data.bundled import digits_split, torchvision_split
+        return imagenet_listing(root, split)
+    from rayred.data.bundled import list_torchvision
 
-    return digits_split(split) if name == "digits" else torchvision_split(name, split, root)
-
-
-def _parquet_glob(data: Data) -> str:
-    return (data.test or "").removeprefix("parquet:")
+    return list_torchvision(name, split, root)

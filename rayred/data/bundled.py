@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from rayred.data.dataset import Split
+from rayred.data.images import PixelImages
+from rayred.data.listing import Listing
 from rayred.errors import DataError
 
 DIGITS_TEST_IMAGES = 500
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 
 
-def digits_split(split: str) -> Split:
-    """Return the ``train`` (1,297) or ``test`` (500) images of scikit-learn's 8 × 8 digits."""
+def list_digits(split: str) -> Listing:
+    """List the ``train`` (1,297) or ``test`` (500) images of scikit-learn's 8 × 8 digits."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -28,16 +29,16 @@ def digits_split(split: str) -> Split:
         random_state=0,
     )
     chosen = np.sort(train if split == "train" else test)
-    return Split(
-        images[chosen],
+    return Listing(
+        PixelImages(images[chosen]),
         digits.target[chosen].astype(np.int64),
-        [f"digit {index}" for index in chosen],
         tuple(str(digit) for digit in digits.target_names),
+        [f"digit {index}" for index in chosen],
     )
 
 
-def torchvision_split(name: str, split: str, root: Path) -> Split:
-    """Return the ``train`` or ``test`` split of a data set in `TORCHVISION`, in memory.
+def list_torchvision(name: str, split: str, root: Path) -> Listing:
+    """List the ``train`` or ``test`` images of a data set in `TORCHVISION`.
 
     It is downloaded into `root` if it is missing there. Raises `DataError` if that fails.
     """
@@ -55,9 +56,9 @@ def torchvision_split(name: str, split: str, root: Path) -> Split:
     images = np.asarray(source.data)
     if images.ndim == 3:
         images = images[:, :, :, None]
-    return Split(
-        np.ascontiguousarray(images),
+    return Listing(
+        PixelImages(np.ascontiguousarray(images)),
         np.asarray(source.targets, dtype=np.int64),
-        [f"{split} {index}" for index in range(len(images))],
         tuple(source.classes),
+        [f"{split} {index}" for index in range(len(images))],
     )

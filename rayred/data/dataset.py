@@ -1,28 +1,32 @@
-"""Classes that hold a labelled image data set, and checks of it.
+"""Classes that hold a labelled image data set.
 
 Legend: N images, H × W pixels, C colour channels (1 or 3).
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.decode import ImageFiles
+from rayred.data.images import EncodedImages
+from rayred.data.listing import LeftOut
 from rayred.errors import DataError
+from rayred.files import replacing
 
 
 @dataclass(frozen=True)
 class Split:
     """Labelled images of one split, in data set order."""
 
-    images: NDArray[np.uint8] | ImageFiles
+    images: NDArray[np.uint8] | EncodedImages
     """(N, H, W, C) uint8, or encoded images that are decoded when indexed."""
     labels: NDArray[np.int64]
     """(N,) indices into `classes`."""
@@ -32,8 +36,23 @@ class Split:
     """Class names, in label order."""
     folder: Path | None = None
     """Folder that the names are relative to; `None` if the images are not files."""
-    skipped: tuple[str, ...] = ()
-    """``"NAME: REASON"`` of each image left out because it cannot be decoded."""
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(N,) int64 ascending, the row in the user's data of each image; by default 0 to N − 1."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the user's data has beside the images."""
+    notices: tuple[str, ...] = ()
+    """What was chosen of several possibilities, and what is unusual."""
+    digest: str = ""
+    """Digest of encoded images, labels, class names and decoding; by default of the pixels."""
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.labels):
+            object.__setattr__(self, "rows", np.arange(len(self.labels)))
+        if not self.digest:
+            if isinstance(self.images, EncodedImages):
+                raise ValueError("encoded images need a digest")
+            digest = digest_of(self.images, self.labels, "\0".join(self.classes))
+            object.__setattr__(self, "digest", digest)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,25 +65,39 @@ class Split:
 
     def part(self, first: int, end: int) -> Split:
         """Return the images from `first` to `end` − 1, without copying or decoding pixels."""
-        rows, images = slice(first, end), self.images
-        if isinstance(images, ImageFiles):
-            return self.take(np.arange(first, min(end, len(self))))
-        return replace(
-            self,
-            images=images[rows],
-            labels=self.labels[rows],
-            names=self.names[rows],
-        )
+        return self._chosen(slice(first, min(end, len(self))))
 
     def take(self, rows: NDArray[np.int64]) -> Split:
-        """Return the images at `rows`, (n,) int64; images in memory are copied."""
-        images = self.images
+        """Return the images at `rows`, (n,) int64 ascending; images in memory are copied."""
+        return self._chosen(rows)
+
+    def _chosen(self, chosen: slice | NDArray[np.int64]) -> Split:
+        images, positions = self.images, np.arange(len(self))[chosen]
         return replace(
             self,
-            images=images.take(rows) if isinstance(images, ImageFiles) else images[rows],
-            labels=self.labels[rows],
-            names=[self.names[row] for row in rows],
+            images=images.take(positions) if isinstance(images, EncodedImages) else images[chosen],
+            labels=self.labels[chosen],
+            names=[self.names[position] for position in positions],
+            rows=self.rows[chosen],
+            digest=digest_of(self.digest, positions),
         )
+
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where rows of the user's data, (n,) int64, are among the images.
+
+        Raises
+        ------
+        DataError
+            A row is none of the images'.
+        """
+        places = np.searchsorted(self.rows, rows)
+        if not np.array_equal(self.rows[np.minimum(places, len(self) - 1)], rows):
+            raise DataError("there are rows of images that the data set does not have")
+        return places
+
+    def n_rows(self) -> int:
+        """Return the number of rows of the user's data, with those that are left out."""
+        return len(self) + sum(one.row is not None for one in self.left_out)
 
     def class_sizes(self) -> NDArray[np.int64]:
         """Return the number of images of each class, (number of classes,) int64."""
@@ -82,11 +115,11 @@ class Dataset:
     train: Split
     test: Split
     digest: str = field(init=False)
-    """Digest of the images (of streamed ones: their fingerprint), labels and class names."""
+    """Digest of both splits."""
 
     def __post_init__(self) -> None:
         check_splits(self.name, self.train, self.test)
-        object.__setattr__(self, "digest", _digest(self.train, self.test))
+        object.__setattr__(self, "digest", digest_of(self.train.digest, self.test.digest))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,9 +136,20 @@ class Dataset:
             "n_test": len(self.test),
         }
 
-    def skipped(self) -> list[str]:
-        """Return ``"NAME: REASON"`` of all images left out because they cannot be decoded."""
-        return list(dict.fromkeys([*self.train.skipped, *self.test.skipped]))
+    def splits(self) -> dict[str, Split]:
+        """Return the splits by name: one where it is trained and tested on the same images."""
+        return {"train": self.train} | ({} if self.test is self.train else {"test": self.test})
+
+    def notices(self) -> list[str]:
+        """Return what a user should know of how the data set was read, and what it leaves out."""
+        found: list[str] = []
+        for title, split in self.splits().items():
+            found += split.notices
+            reasons = Counter(one.reason.partition(":")[0] for one in split.left_out)
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+            if counts:
+                found.append(f"left out of the {title} split: {counts}")
+        return list(dict.fromkeys(found))
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of the training pixels per channel, in [0, 1].
@@ -124,15 +168,21 @@ class Dataset:
         return tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-3).tolist())
 
 
+def write_left_out(path: Path, splits: Mapping[str, Split]) -> None:
+    """Write what is left out of each split: columns split, row, name and reason."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["split", "row", "name", "reason"])
+        for title, split in splits.items():
+            for one in split.left_out:
+                name = os.fsencode(one.name).decode("utf-8", "backslashreplace")
+                table.writerow([title, "" if one.row is None else one.row, name, one.reason])
+
+
 def check_splits(name: str, train: Split, test: Split) -> None:
     """Raise `DataError` unless both splits have images of the same classes and shape."""
     if train.classes != test.classes:
-        only_train = sorted(set(train.classes) - set(test.classes))
-        only_test = sorted(set(test.classes) - set(train.classes))
-        raise DataError(
-            f"{name}: the classes of the training and the test split differ"
-            f" (only in training: {_listing(only_train)}; only in test: {_listing(only_test)})"
-        )
+        raise DataError(f"{name}: {differing_classes(train.classes, test.classes)}")
     if train.image_shape != test.image_shape:
         raise DataError(
             f"{name}: training images have (height, width, channels) {train.image_shape}, test"
@@ -152,19 +202,27 @@ def check_classes(where: str, split: Split) -> None:
             raise DataError(f"{where}: class {label!r} has no images; expected at least one")
 
 
-def _listing(names: Sequence[str]) -> str:
+def differing_classes(train: Sequence[str], test: Sequence[str]) -> str:
+    """Return how the classes of two splits differ."""
+    only_train, only_test = sorted(set(train) - set(test)), sorted(set(test) - set(train))
+    return (
+        "the classes of the training and the test split differ"
+        f" (only in training: {_listed(only_train)}; only in test: {_listed(only_test)})"
+    )
+
+
+def digest_of(*parts: str | NDArray[np.generic]) -> str:
+    """Return the digest of texts and arrays, of arrays with their shape and type."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            total.update(part.encode("utf-8", "surrogateescape") + b"\0")
+        else:
+            total.update(f"{part.shape}{part.dtype.str}".encode())
+            total.update(np.ascontiguousarray(part).data)
+    return total.hexdigest()[:32]
+
+
+def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5])
     return (shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")) or "none"
-
-
-def _digest(*splits: Split) -> str:
-    total = hashlib.sha256()
-    for split in splits:
-        if isinstance(split.images, ImageFiles):
-            total.update(split.images.fingerprint().encode())
-        else:
-            total.update(repr(split.images.shape).encode())
-            total.update(np.ascontiguousarray(split.images).data)
-        total.update(np.ascontiguousarray(split.labels).data)
-        total.update("\0".join(split.classes).encode())
-    return total.hexdigest()[:32]

@@ -1,151 +1,236 @@
-"""Data sets in Parquet files with the Hugging Face image layout.
+"""Data sets in Parquet files, here or in a bucket.
 
-Column `image` is a struct {bytes, path}, column `label` an integer; the schema metadata may hold
-class names under the key `huggingface`.
+Parquet rows can be read only by whole row groups. So every node copies the encoded images once into
+Arrow files of its own, which are mapped into memory.
 """
 
 from __future__ import annotations
 
 import glob
-import json
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from filelock import FileLock
 from pyarrow import fs
 
 from rayred.config import Data
-from rayred.data.dataset import Split
-from rayred.data.decode import decode_all, image_files, streams
-from rayred.data.packed import pack
+from rayred.data.cache import home_expanded, make_room, quiet_datasets
+from rayred.data.images import StoredImages, images_of
+from rayred.data.labels import Labels, join_labels, read_labels
+from rayred.data.listing import Listing
+from rayred.data.tables import Columns, class_names, find_columns
 from rayred.errors import DataError
+from rayred.files import read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    import datasets
+
+BATCH_BYTES = 2**25
+"""Size of the rows that are copied at a time."""
+COMPLETE = "complete.json"
+"""File in a copy that lists its Arrow files, and whose time says when it was last used."""
 
 
-def parquet_split(pattern: str, data: Data) -> Split:
-    """Return the images of all matching files as a split, in order of path.
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file with a column of images."""
+
+    uri: str
+    """Any URI on the file system of the file; it selects the file system."""
+    path: str
+    """Path on that file system."""
+    size: int
+    time: int
+    """When it was last changed, in nanoseconds."""
+    column: str
+    rows: int
+
+    def digest(self) -> str:
+        """Return a digest of path, column, size and time."""
+        text = f"{self.uri}\0{self.path}\0{self.column}\0{self.size}\0{self.time}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """The images of Parquet files, as a `Source`."""
+
+    files: tuple[ParquetFile, ...] = field(repr=False)
+    folder: str
+    """Folder of the copies, on every node."""
+    most_gb: float | None
+    """Most that all copies there take up; None: half of what the disk has for them."""
+
+    def stamp(self) -> str:
+        """Return a digest of the paths, sizes and times of the files."""
+        return hashlib.sha256("".join(file.digest() for file in self.files).encode()).hexdigest()
+
+    def open(self) -> datasets.Dataset:
+        """Return the images, copied first where this node has no copy yet."""
+        from datasets import Dataset, concatenate_datasets
+
+        copies = []
+        for file in self.files:
+            parts = self._copy(file) if file.rows else []
+            copies += [images_of(Dataset.from_file(str(part)), file.column) for part in parts]
+        return concatenate_datasets(copies)
+
+    def _copy(self, file: ParquetFile) -> list[Path]:
+        """Return the Arrow files with the images of a Parquet file."""
+        cache = Path(self.folder)
+        place = cache / file.digest()
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f".{place.name}.lock"):
+            if not (place / COMPLETE).exists():
+                make_room(cache, COMPLETE, file.size, self.most_gb)
+                with replacing(place) as temporary:
+                    temporary.mkdir()
+                    parts = _copy_images(file, temporary)
+                    write_json(temporary / COMPLETE, {"parts": parts})
+            (place / COMPLETE).touch()
+        return [place / part for part in read_json(place / COMPLETE)["parts"]]
+
+
+def _copy_images(file: ParquetFile, place: Path) -> list[str]:
+    """Copy the images of a file into Arrow files below a folder, and return their names there."""
+    from datasets import Dataset, Features, Image
+    from datasets.exceptions import DatasetsError
+
+    system, _ = fs.FileSystem.from_uri(file.uri)
+    path = Path(file.path)
+    try:
+        if not isinstance(system, fs.LocalFileSystem):
+            path = place / "fetched.parquet"
+            with system.open_input_stream(file.path) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        with quiet_datasets():
+            copied = Dataset.from_parquet(
+                glob.escape(str(path)),
+                features=Features({file.column: Image(decode=False)}),
+                columns=[file.column],
+                cache_dir=str(place),
+                batch_size=max(1, BATCH_BYTES * file.rows // max(1, file.size)),
+            )
+    except (OSError, ValueError, pa.ArrowException, DatasetsError) as error:
+        raise DataError(f"{file.path}: cannot be read: {error.__cause__ or error}") from error
+    if path.name == "fetched.parquet":
+        path.unlink()
+    return [str(Path(one["filename"]).relative_to(place)) for one in copied.cache_files]
+
+
+def list_parquet(pattern: str, data: Data) -> Listing:
+    """List the rows of all matching files, in order of path.
 
     Parameters
     ----------
     pattern
-        A glob of local files, or a URI that Arrow can open, with wildcards in the file name only,
-        such as ``s3://BUCKET/FOLDER/train-*.parquet``.
+        A file, a folder, or a glob of local files, or a URI that Arrow can open, with wildcards in
+        the file name only, such as ``s3://BUCKET/FOLDER/train-*.parquet``.
     data
-        How images are read: decoded into memory or streamed, their size, and `root`.
+        Columns, and the folder of the copies.
 
     Raises
     ------
     DataError
-        No file matches, or a file, its columns or an image cannot be read.
+        No file matches, or a file or its columns cannot be read.
     """
     uri, files = _matching(pattern)
     if not files:
         raise DataError(f"parquet:{pattern}: no file matches")
+    return list_files(uri, files, data)
+
+
+def list_files(
+    uri: str,
+    files: Sequence[fs.FileInfo],
+    data: Data,
+    features: Mapping[str, Any] | None = None,
+) -> Listing:
+    """List the rows of Parquet files on the file system of a URI, in the order of the files.
+
+    `features` describe the columns of all files, as Hugging Face notes them, where a file does not
+    itself. Raises `DataError` if a file or its columns cannot be read.
+    """
     system, _ = fs.FileSystem.from_uri(uri)
-    schemas = [_schema(system, file.path) for file in files]
-    tables = [_read(system, file.path, ["image.path", "label"]) for file in files]
-    names = [
-        name or f"{Path(file.path).name} row {row}"
-        for file, table in zip(files, tables, strict=True)
-        for row, name in enumerate(_names(table))
-    ]
-    labels = np.concatenate(
-        [_labels(table, f.path) for f, table in zip(files, tables, strict=True)]
-    )
-    classes = _class_names(schemas[0], files[0].path) or _numbered(labels)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-        raise DataError(
-            f"parquet:{pattern}: labels run from {labels.min()} to {labels.max()}, but there are"
-            f" {len(classes)} class names"
+    sources: list[ParquetFile] = []
+    labels: list[Labels] = []
+    names: list[str] = []
+    notices: dict[str, None] = {}
+    unnamed: dict[bool, str] = {}
+    for file in files:
+        columns, table = _read(system, file.path, data)
+        given = columns.names or class_names(features or {}, columns.label)
+        column = table.column(columns.label)
+        if pa.types.is_integer(column.type):
+            unnamed.setdefault(given is None, file.path)
+        labels.append(read_labels(column, given, f"{file.path}: column {columns.label!r}"))
+        names += _names(table, columns.image, Path(file.path).name)
+        notices |= dict.fromkeys(columns.notices)
+        rows = table.num_rows
+        sources.append(
+            ParquetFile(uri, file.path, file.size, file.mtime_ns or 0, columns.image, rows)
         )
-    if streams(len(labels), data):
-        packed = pack(uri, files, Path(data.root) / "unpacked", list(map(len, tables)))
-        images, broken = image_files(packed, data)
-        intact = [position for position in range(len(labels)) if position not in broken]
-        skipped = tuple(f"{names[position]}: {broken[position]}" for position in broken)
-        return Split(images, labels[intact], [names[i] for i in intact], classes, skipped=skipped)
-    encoded = [
-        (image or {}).get("bytes") or b""
-        for file in files
-        for image in _read(system, file.path, ["image.bytes"]).column("image").to_pylist()
-    ]
-    decoded, kept, left_out = decode_all(
-        encoded,
-        names,
-        image_size=data.image_size,
-        center_crop=data.center_crop,
-        undecodable=data.undecodable,
-    )
-    return Split(decoded, labels[kept], [names[i] for i in kept], classes, skipped=left_out)
+    if len(unnamed) > 1:
+        raise DataError(
+            f"{unnamed[True]}: has labels without class names, {unnamed[False]} has class names;"
+            " expected them in all files or in none"
+        )
+    joined, classes = join_labels(labels)
+    most = None if data.cache_gb == "auto" else data.cache_gb
+    source = ParquetRows(tuple(sources), str(home_expanded(data.root) / "parquet"), most)
+    images = StoredImages(source, np.arange(len(joined)))
+    return Listing(images, joined, classes, names, notices=tuple(notices))
 
 
 def _matching(pattern: str) -> tuple[str, list[fs.FileInfo]]:
     """Return a URI of the file system, and the files that match, by ascending path."""
     if "://" not in pattern:
-        paths = sorted(glob.glob(str(Path(pattern).expanduser().absolute())))  # noqa: PTH207
-        return "file:///", fs.LocalFileSystem().get_file_info(paths)
+        given = home_expanded(pattern)
+        if given.is_dir():
+            found = [str(path) for path in given.rglob("*.parquet")]
+        elif given.exists():
+            found = [str(given)]
+        else:
+            found = glob.glob(str(given), recursive=True)  # noqa: PTH207
+        return "file:///", fs.LocalFileSystem().get_file_info(sorted(found))
     address, _, options = pattern.partition("?")
     folder, _, wanted = address.rpartition("/")
     uri = f"{folder}?{options}" if options else folder
     try:
         system, root = fs.FileSystem.from_uri(uri)
-        found = system.get_file_info(fs.FileSelector(root))
-    except (OSError, pa.ArrowException) as error:
+        listed = system.get_file_info(fs.FileSelector(root))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"parquet:{pattern}: {error}") from error
-    files = [file for file in found if file.is_file and fnmatch(file.base_name, wanted)]
+    files = [file for file in listed if file.is_file and fnmatch(file.base_name, wanted)]
     return uri, sorted(files, key=lambda file: file.path)
 
 
-def _schema(system: fs.FileSystem, path: str) -> pa.Schema:
-    try:
-        schema = pq.read_schema(path, filesystem=system)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a Parquet file with image and label: {error}") from error
-    missing = {"image", "label"} - set(schema.names)
-    if missing:
-        raise DataError(f"{path}: has no column {sorted(missing)[0]!r}; expected image and label")
-    image = schema.field("image").type
-    if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
-        raise DataError(f"{path}: column 'image' is {image}; expected a struct with 'bytes'")
-    if not pa.types.is_integer(schema.field("label").type):
-        label = schema.field("label").type
-        raise DataError(f"{path}: column 'label' is {label}; expected integers")
-    return schema
-
-
-def _read(system: fs.FileSystem, path: str, columns: list[str]) -> pa.Table:
+def _read(system: fs.FileSystem, path: str, data: Data) -> tuple[Columns, pa.Table]:
+    """Return the columns of a file, and a table of its labels and paths of images."""
     try:
         with system.open_input_file(path) as stream:
-            return pq.ParquetFile(stream).read(columns=columns)
+            file = pq.ParquetFile(stream)
+            columns = find_columns(file.schema_arrow, path, data)
+            kind = file.schema_arrow.field(columns.image).type
+            has_paths = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+            wanted = [columns.label] + ([f"{columns.image}.path"] if has_paths else [])
+            return columns, file.read(columns=wanted)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
-def _names(table: pa.Table) -> list[str | None]:
-    if "image" not in table.column_names:
-        return [None] * len(table)
-    return [(image or {}).get("path") for image in table.column("image").to_pylist()]
-
-
-def _labels(table: pa.Table, path: str) -> NDArray[np.int64]:
-    labels = table.column("label")
-    if labels.null_count:
-        raise DataError(f"{path}: column 'label' has missing values; expected none")
-    return np.asarray(labels.to_numpy(), dtype=np.int64)
-
-
-def _class_names(schema: pa.Schema, path: str) -> tuple[str, ...] | None:
-    metadata = (schema.metadata or {}).get(b"huggingface")
-    if metadata is None:
-        return None
-    try:
-        names = json.loads(metadata)["info"]["features"]["label"].get("names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: schema metadata 'huggingface' cannot be read: {error}") from error
-    return tuple(map(str, names)) if names else None
-
-
-def _numbered(labels: np.ndarray) -> tuple[str, ...]:
-    return tuple(str(label) for label in range(int(labels.max()) + 1)) if len(labels) else ()
+def _names(table: pa.Table, column: str, file: str) -> list[str]:
+    """Return a name of every image: its path, or the file and row."""
+    paths: list[object] = [None] * table.num_rows
+    if column in table.column_names:
+        paths = pc.struct_field(table.column(column), "path").to_pylist()
+    return [str(path or f"{file} row {row}") for row, path in enumerate(paths)]

@@ -134,20 +134,3 @@ def resized_box(chosen: Draw, row: int, width: int, height: int) -> tuple[float,
     h = min(height, round(width / low))
     left, upper = (width - w) // 2, (height - h) // 2
     return left, upper, left + w, upper + h
-
-
-def resized_crop(x_BHWC: Tensor, chosen: Draw) -> Tensor:
-    """Cut a random box out of each image, (B, H, W, C) uint8, and resize it to H × W (bilinear)."""
-    batch, height, width, _ = x_BHWC.shape
-    edges = np.array([resized_box(chosen, row, width, height) for row in range(batch)], np.float32)
-    size = np.array([width, height], np.float32)
-    centre = (edges[:, :2] + edges[:, 2:]) / size - 1
-    scale = (edges[:, 2:] - edges[:, :2]) / size
-    theta = np.zeros((batch, 2, 3), np.float32)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale[:, 0], scale[:, 1], centre
-    x_BCHW = x_BHWC.permute(0, 3, 1, 2).float()
-    grid = F.affine_grid(
-        torch.from_numpy(theta).to(x_BHWC.device), list(x_BCHW.shape), align_corners=False
-    )
-    cropped = F.grid_sample(x_BCHW, grid, padding_mode="border", align_corners=False)
-    return cropped.round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -21,14 +21,17 @@ from torch import Tensor
 
 from rayred.config import Train
 from rayred.data.dataset import Split
-from rayred.data.decode import ImageFiles
-from rayred.training.augment import Draw, draw, resized_box, resized_crop, shift_and_flip
+from rayred.data.images import EncodedImages
+from rayred.training.augment import Draw, draw, resized_box, shift_and_flip
 from rayred.training.worker import Shard
 
 EVALUATION_BATCH = 128
 """Images of a batch in evaluation: by default those of a training batch, whose memory is reused."""
 STREAM_AHEAD = 4
 """Batches that are decoded while a training step runs."""
+
+RESIDENT_SHARE = 0.25
+"""Most of a GPU's free memory that images take up; other processes may load theirs as well."""
 
 Batch = tuple[Tensor, Tensor]
 """Pixels (B, C, H, W) uint8 and labels (B,) int64, on the training device."""
@@ -94,11 +97,14 @@ def training_batches(
         (batch, drawn(step, batch)) for step, batch in itertools.islice(order, first_step, None)
     )
     mine = ((batch[shard.rows], parameters[shard.rows]) for batch, parameters in chosen)
-    if isinstance(split.images, ImageFiles):
-        yield from _streamed(split.images, split.labels, mine, recipe, device)
+    images = split.images
+    if recipe.augment.crop == "resized" and not isinstance(images, EncodedImages):
+        images = EncodedImages.of_pixels(images, split.names)
+    if isinstance(images, EncodedImages):
+        yield from _streamed(images, split.labels, mine, recipe, device)
     else:
         if pixels is None:
-            pixels = resident_pixels(split.images, device)
+            pixels = resident_pixels(images, device)
         yield from _resident(pixels, split.labels, mine, recipe, device)
 
 
@@ -111,32 +117,39 @@ def evaluation_batches(
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
-            if isinstance(split.images, ImageFiles):
-                x_BHWC = _copied(split.images.crop(batch, None, threads), device)
+            if isinstance(split.images, EncodedImages):
+                decoded = split.images.crop(batch, None, threads)
+                x_BHWC = _copied(torch.from_numpy(decoded), device)
             else:
-                x_BHWC = pixels[batch]
+                x_BHWC = _copied(pixels[batch], device)
             yield x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(split.labels[batch]).to(device)
 
 
-def resident_pixels(images: NDArray[np.uint8] | ImageFiles, device: torch.device) -> Tensor:
-    """Return all images as one (N, H, W, C) uint8 tensor; on a CPU it shares their memory.
+def resident_pixels(images: NDArray[np.uint8] | EncodedImages, device: torch.device) -> Tensor:
+    """Return all images as one (N, H, W, C) uint8 tensor: on the device, if they fit there.
 
-    Of images that are read from files when they are needed, it is empty.
+    On a CPU it shares their memory, and so it does for a GPU of which they would take more than
+    `RESIDENT_SHARE` of the free memory: then batches are copied. Of images that are decoded when
+    they are needed, it is empty.
     """
-    if isinstance(images, ImageFiles):
+    if isinstance(images, EncodedImages):
         return torch.empty(0, dtype=torch.uint8)
     with warnings.catch_warnings():
         # Arrays in Ray's object store are read-only on purpose; nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(images).to(device)
-
-
-def _copied(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Return decoded images on a device; copying to a GPU overlaps with its computations."""
-    tensor = torch.from_numpy(pixels)
+        pixels = torch.from_numpy(images)
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        free, _ = torch.cuda.mem_get_info(device)
+        if images.nbytes > RESIDENT_SHARE * free:
+            return pixels
+    return pixels.to(device)
+
+
+def _copied(pixels: Tensor, device: torch.device) -> Tensor:
+    """Return images on a device; copying to a GPU overlaps with its computations."""
+    if device.type == "cuda" and pixels.device.type == "cpu":
+        pixels = pixels.pin_memory()
+    return pixels.to(device, non_blocking=True)
 
 
 def _resident(
@@ -146,18 +159,17 @@ def _resident(
     recipe: Train,
     device: torch.device,
 ) -> Iterator[Batch]:
+    pad = recipe.augment.pad if recipe.augment.crop == "pad" else 0
     for batch, parameters in chosen:
-        x_BHWC = pixels_NHWC[torch.from_numpy(batch).to(device)]
-        if recipe.augment.crop == "resized":
-            x_BHWC = resized_crop(x_BHWC, parameters)
-        pad = recipe.augment.pad if recipe.augment.crop == "pad" else 0
+        rows = torch.from_numpy(batch).to(pixels_NHWC.device)
+        x_BHWC = _copied(pixels_NHWC[rows], device)
         if pad or recipe.augment.flip:
             x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
         yield x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
 
 
 def _streamed(
-    files: ImageFiles,
+    images: EncodedImages,
     labels: NDArray[np.int64],
     chosen: Iterator[tuple[NDArray[np.int64], Draw]],
     recipe: Train,
@@ -172,7 +184,7 @@ def _streamed(
             return left, upper, right, lower
 
         boxes = box if augment.crop == "resized" else None
-        x_BHWC = _copied(files.crop(batch, boxes, decoders), device)
+        x_BHWC = _copied(torch.from_numpy(images.crop(batch, boxes, decoders)), device)
         x_BHWC = shift_and_flip(x_BHWC, parameters, pad)
         return x_BHWC.permute(0, 3, 1, 2), torch.from_numpy(labels[batch]).to(device)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rayred.data.dataset import Dataset
 from rayred.errors import TrainingError
+from rayred.training.batches import resident_pixels
 from rayred.training.checkpoints import Checkpoints, State, part_of_state
 from rayred.training.loop import train_pack
 from rayred.training.task import Outcome, Task
@@ -27,8 +28,10 @@ def fitting_pack(task: Task, dataset: Dataset, share: float) -> int:
     one_step = task.recipe.model_copy(update={"steps": 1, "warmup_steps": 0})
     probe = Task(task.spec, one_step, task.seed)
     rows = np.arange(len(dataset.train))
-    resident = getattr(dataset.train.images, "nbytes", 0)
     free, total = torch.cuda.mem_get_info()
+    pixels = resident_pixels(dataset.train.images, torch.device("cuda"))
+    resident = pixels.nbytes if pixels.is_cuda else 0
+    del pixels
     try:
         train_pack([probe] * 2, dataset, [rows] * 2, worker=Worker(torch.device("cuda")))
     except torch.OutOfMemoryError:

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from rayred.config import Data, Train
 from rayred.data import load_dataset
@@ -57,17 +59,27 @@ def test_batches_from_a_later_step_are_the_rest_of_all_batches():
         assert torch.equal(y, y_rest)
 
 
-def test_streamed_batches_equal_those_from_memory(tmp_path):
-    from tests.data.test_folder import write_images
-
+@pytest.mark.parametrize("crop", ["none", "pad", "resized"])
+@pytest.mark.parametrize("size", [None, 5])
+def test_streamed_batches_equal_those_from_memory(tmp_path, crop, size):
+    rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("a", "b"):
-            write_images(tmp_path / split / name, 6, size=(8, 8))
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(6):
+                image = Image.fromarray(rng.integers(0, 256, (7, 9, 3)).astype(np.uint8))
+                image.save(tmp_path / split / name / f"{number}.png")
+    whole = crop == "resized"
     both = [
-        load_dataset(f"folder:{tmp_path}", Data(image_size=8, load=load)).train
+        load_dataset(
+            f"folder:{tmp_path}",
+            Data(image_size=size, load=load, root=str(tmp_path / "root")),
+            whole=whole,
+        ).train
         for load in ("memory", "stream")
     ]
-    pairs = [training_batches(split, np.arange(12), recipe(), 3, CPU, Shard()) for split in both]
+    train = recipe(augment={"crop": crop, "pad": 2 if crop == "pad" else 0, "flip": True})
+    pairs = [training_batches(split, np.arange(12), train, 3, CPU, Shard()) for split in both]
     for (x, y), (x_streamed, y_streamed) in zip(*pairs, strict=True):
         assert torch.equal(x, x_streamed)
         assert torch.equal(y, y_streamed)

@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 
 from rayred.config import Data, Train
-from rayred.data import Dataset, load_dataset
-from rayred.data.decode import ImageFiles
+from rayred.data import Dataset, EncodedImages, load_dataset
 from rayred.errors import DataError
 from rayred.machines.connect import Cluster
 from rayred.machines.layout import Scaling
@@ -60,7 +59,7 @@ def train_two(pets: Dataset, folder: Path) -> Trained:
 def with_fault(pets: Dataset, folder: Path, fault: Callable[[], None]) -> Dataset:
     """Return a data set with a fault in one of two workers, once, after the first checkpoint."""
 
-    class Faulty(ImageFiles):
+    class Faulty(EncodedImages):
         def crop(self, *arguments):
             if (folder / "pets" / "training.pt").exists():
                 with suppress(FileExistsError):
@@ -68,7 +67,7 @@ def with_fault(pets: Dataset, folder: Path, fault: Callable[[], None]) -> Datase
                     fault()
             return super().crop(*arguments)
 
-    assert isinstance(pets.train.images, ImageFiles)
+    assert isinstance(pets.train.images, EncodedImages)
     return replace(pets, train=replace(pets.train, images=Faulty(**vars(pets.train.images))))
 
 
