@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rayred import keys
-from rayred.clustering.array_files import read_embeddings
+from rayred.clustering.groups import check_rows
+from rayred.clustering.read_arrays import read_embeddings
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
@@ -111,15 +112,18 @@ def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experime
     return experiment
 
 
-def _given(path: Path, split: Split) -> Made[NDArray[np.float32]]:
+def _given(path: Path, split: Split) -> Made[NDArray[Any]]:
     """Return the embeddings in a file: one a row of the data set, or one an image that is used."""
-    embeddings = read_embeddings(path)
-    if len(embeddings) == split.n_rows():
-        embeddings = embeddings[split.rows]
+    embeddings, rows = read_embeddings(path), np.arange(len(split))
+    if len(embeddings) == split.n_rows() != len(split):
+        embeddings, rows = embeddings[split.rows], split.rows
     if len(embeddings) != len(split):
         raise ConfigError(f"{path}: has {len(embeddings)} rows for {len(split)} images")
-    rows = np.ascontiguousarray(embeddings, np.float32)
-    return Made(rows, keys.array(rows))
+    try:
+        check_rows(embeddings, lambda place: f"row {rows[place]} ({split.names[place]})")
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return Made(embeddings, keys.array(embeddings))
 
 
 def write_pruned(

@@ -76,7 +76,7 @@ def test_a_class_in_strips_has_the_tree_of_a_whole_one():
 def test_a_zero_row_and_a_fraction_out_of_range_raise():
     x = np.ones((4, 2), np.float32)
     x[2] = 0
-    with pytest.raises(ValueError, match="row 1 is all zero"):
+    with pytest.raises(ValueError, match=r"row 2 \(class 1\) is all zero"):
         redundant_groups(x, [0, 1, 1, 0], [0.5])
     with pytest.raises(ValueError, match=r"expected a number in \(0, 1\]"):
         redundant_groups(x, [0, 1, 1, 0], [1.5])
