@@ -6,7 +6,6 @@ Legend: N images, H × W pixels, C colour channels (1 or 3).
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.images import EncodedImages
+from rayred.data.images import EncodedImages, digest_of
 from rayred.data.listing import LeftOut
 from rayred.errors import DataError
 from rayred.files import replacing
@@ -209,18 +208,6 @@ def differing_classes(train: Sequence[str], test: Sequence[str]) -> str:
         "the classes of the training and the test split differ"
         f" (only in training: {_listed(only_train)}; only in test: {_listed(only_test)})"
     )
-
-
-def digest_of(*parts: str | NDArray[np.generic]) -> str:
-    """Return the digest of texts and arrays, of arrays with their shape and type."""
-    total = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, str):
-            total.update(part.encode("utf-8", "surrogateescape") + b"\0")
-        else:
-            total.update(f"{part.shape}{part.dtype.str}".encode())
-            total.update(np.ascontiguousarray(part).data)
-    return total.hexdigest()[:32]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,24 +5,19 @@ The classes are the folders one level below the split; images may lie at any dep
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from rayred.config import Data
-from rayred.data.images import IMAGE, StoredImages
+from rayred.data.images import FileImages
 from rayred.data.listing import LeftOut, Listing, normalised
 from rayred.errors import DataError
-
-if TYPE_CHECKING:
-    import datasets
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation", "dev")
@@ -33,33 +28,6 @@ NO_PICTURES = (".eps", ".ps", ".mpg", ".mpeg", ".wmf", ".emf", ".h5", ".hdf", ".
 """Endings that Pillow knows, of files that are no pictures of pixels or need another program."""
 FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 """With which most image files begin: by them images with other endings are found."""
-
-
-@dataclass(frozen=True)
-class FilePaths:
-    """Image files that every node can open."""
-
-    paths: tuple[str, ...] = field(repr=False)
-
-    def open(self) -> datasets.Dataset:
-        """Return the paths as a data set."""
-        import datasets
-
-        images = [{"bytes": None, "path": path} for path in self.paths]
-        features = datasets.Features({IMAGE: datasets.Image(decode=False)})
-        return datasets.Dataset.from_dict({IMAGE: images}, features=features)
-
-    def stamp(self) -> str:
-        """Return a digest of the paths, sizes and times of the files."""
-        total = hashlib.sha256()
-        for path in self.paths:
-            try:
-                status = os.stat(path)  # noqa: PTH116 - a million paths need not become objects
-            except OSError as error:
-                total.update(f"{path}\0{error.errno}\n".encode())
-                continue
-            total.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-        return total.hexdigest()
 
 
 def list_folder(
@@ -183,7 +151,7 @@ def files_listing(
         problems = [f"{len(odd):,} file names are not UTF-8 (first: {os.fsencode(odd[0])!r})"]
     files = tuple(os.path.abspath(paths[place]) for place in usable)  # noqa: PTH100 - links stay
     return Listing(
-        StoredImages(FilePaths(files), np.arange(len(files))),
+        FileImages(files),
         np.asarray(labels, np.int64)[usable],
         classes,
         [names[place] for place in usable],
@@ -266,7 +234,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in _endings()
+    return os.path.splitext(name)[1].lower() in _endings()  # noqa: PTH122 - called for every file
 
 
 @cache

@@ -5,6 +5,8 @@ Legend: N images, n of them chosen, H × W pixels, C colour channels (1 or 3).
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,6 +26,22 @@ IMAGE = "image"
 """Column of the images in what a `Source` opens: a struct of bytes and path."""
 
 
+def digest_of(*parts: str | NDArray[np.generic]) -> str:
+    """Return the digest of texts and arrays, of arrays with their shape and type."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            total.update(part.encode("utf-8", "surrogateescape") + b"\0")
+        else:
+            total.update(f"{part.shape}{part.dtype.str}".encode())
+            total.update(np.ascontiguousarray(part).data)
+    return total.hexdigest()[:32]
+
+
+PARTS = 16
+"""Parts of a batch that threads take from each other."""
+
+
 class Images(Protocol):
     """N images as their source has them."""
 
@@ -34,6 +52,9 @@ class Images(Protocol):
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Return the images at `rows`, (n,) int64, without reading them."""
+
+    def stamp(self) -> str:
+        """Return a text that is another one when files have another path, size or time."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,39 @@ class PixelImages:
     def take(self, rows: NDArray[np.int64]) -> PixelImages:
         """Return a copy of the images at `rows`, (n,) int64."""
         return PixelImages(self.pixels[rows])
+
+    def stamp(self) -> str:
+        """Return the digest of the pixels."""
+        return digest_of(self.pixels)
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Image files that every node can open."""
+
+    paths: tuple[str, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, rows: NDArray[np.int64]) -> Sequence[Encoded]:
+        """Return the paths of the images at `rows`, (n,) int64."""
+        return [self.paths[row] for row in rows.tolist()]
+
+    def take(self, rows: NDArray[np.int64]) -> FileImages:
+        """Return the images at `rows`, (n,) int64, without reading them."""
+        return FileImages(tuple(self.paths[row] for row in rows.tolist()))
+
+    def stamp(self) -> str:
+        """Return a digest of the paths, sizes and times of the files."""
+        lines = []
+        for path in self.paths:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - a million paths need not become objects
+                lines.append(f"{path}\0{status.st_size}\0{status.st_mtime_ns}")
+            except OSError as error:
+                lines.append(f"{path}\0{error.errno}")
+        return digest_of("\n".join(lines))
 
 
 class Source(Protocol):
@@ -106,6 +160,10 @@ class StoredImages:
     def take(self, rows: NDArray[np.int64]) -> StoredImages:
         """Return the images at `rows`, (n,) int64, without reading them."""
         return replace(self, rows=self.rows[rows])
+
+    def stamp(self) -> str:
+        """Return a digest of the source's stamp and the rows."""
+        return digest_of(self.source.stamp(), self.rows)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_opened"}
@@ -210,6 +268,14 @@ class EncodedImages:
                     " remove it, or set data.undecodable: skip"
                 ) from error
 
-        for _ in (threads.map if threads else map)(decode_one, range(len(rows))):
-            pass
+        def decode_some(positions: range) -> None:
+            for position in positions:
+                decode_one(position)
+
+        if threads is None:
+            decode_some(range(len(rows)))
+        else:
+            # Parts rather than images: to hand over a small image takes as long as to decode it.
+            parts = [range(first, len(rows), PARTS) for first in range(min(PARTS, len(rows)))]
+            list(threads.map(decode_some, parts))
         return decoded

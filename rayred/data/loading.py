@@ -17,8 +17,8 @@ from PIL import ImageColor
 
 from rayred.config import Data
 from rayred.data.cache import home_expanded
-from rayred.data.dataset import Split, differing_classes, digest_of
-from rayred.data.images import EncodedImages
+from rayred.data.dataset import Split, differing_classes
+from rayred.data.images import EncodedImages, digest_of
 from rayred.data.listing import LeftOut, Listing
 from rayred.data.rule import Rule
 from rayred.data.scan import Scan, decode_all, scan_images
@@ -26,6 +26,8 @@ from rayred.errors import DataError
 
 LARGEST_SUGGESTED = 224
 """Pixels; most that is suggested as `data.image_size`."""
+SMALL_PIXELS = 64**2
+"""Pixels below which an image is small: it is decoded faster than a thread is switched to."""
 PIXELS_LOOKED_AT = 2 * 10**9
 """Most pixels that are decoded only to say at once what else is wrong: some seconds of work."""
 
@@ -52,6 +54,11 @@ class _Rows:
         """Return how many images there are of each (width, height)."""
         width, height = self.scan.width[self.kept], self.scan.height[self.kept]
         return Counter(zip(width.tolist(), height.tolist(), strict=True))
+
+    def threads(self) -> int | None:
+        """Return in how many threads the images are decoded; None for one a core."""
+        mean = (self.scan.width[self.kept] * self.scan.height[self.kept]).mean()
+        return 1 if mean < SMALL_PIXELS else None
 
     def encoded(self, rule: Rule) -> EncodedImages:
         """Return the images that are used, all of one size once they are decoded."""
@@ -175,7 +182,7 @@ class _Problems:
         """Decode all images of a split, and leave out those that cannot be decoded."""
         if len(rows.kept) == 0:
             return rows, None
-        pixels, reasons = decode_all(rows.encoded(rule), keep=keep)
+        pixels, reasons = decode_all(rows.encoded(rule), rows.threads(), keep=keep)
         if not reasons:
             return rows, pixels
         intact = np.setdiff1d(np.arange(len(rows.kept)), list(reasons))

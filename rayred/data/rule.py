@@ -18,12 +18,12 @@ import contextlib
 import errno
 import functools
 import io
+import os
 import re
 import stat
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -253,15 +253,16 @@ def _file(encoded: bytes | str) -> IO[bytes]:
         if not encoded:
             raise UndecodableError("it is empty")
         return io.BytesIO(encoded)
-    path = Path(encoded)
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise UndecodableError("it is a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise UndecodableError("it is not a regular file")  # a FIFO would block when opened
-    if status.st_size == 0:
-        raise UndecodableError("the file is empty")
-    return path.open("rb")
+    # Not to be blocked by a FIFO; regular files are read as ever.
+    number = os.open(encoded, os.O_RDONLY | os.O_NONBLOCK)
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        os.close(number)
+        if stat.S_ISDIR(status.st_mode):
+            raise UndecodableError("it is a folder, not a file")
+        regular = stat.S_ISREG(status.st_mode)
+        raise UndecodableError("the file is empty" if regular else "it is not a regular file")
+    return os.fdopen(number, "rb")
 
 
 def _open(file: IO[bytes]) -> Image.Image:

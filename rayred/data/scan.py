@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.dataset import digest_of
-from rayred.data.images import EncodedImages, Images, PixelImages, StoredImages
+from rayred.data.images import EncodedImages, Images, PixelImages, digest_of
 from rayred.data.rule import Encoded, UndecodableError, read_header
 from rayred.files import replacing
 from rayred.progress import progress_bar
@@ -74,10 +73,9 @@ def scan_images(images: Images, background: tuple[int, int, int], cache: Path | 
         return _of_pixels(images.pixels)
     if len(images) == 0:
         return _of_pixels(np.empty((0, 0, 0, 1), np.uint8))
-    assert isinstance(images, StoredImages)
     place = None
     if cache is not None:
-        key = digest_of(str(VERSION), images.source.stamp(), repr(background), images.rows)
+        key = digest_of(str(VERSION), images.stamp(), repr(background))
         place = cache / f"{key}.npz"
         kept = _load(place, len(images))
         if kept is not None:
@@ -100,7 +98,7 @@ _One = tuple[int, int, bool, bool, bytes, str]
 """Width, height, grey, animated, digest and reason."""
 
 
-def _each(images: StoredImages, background: tuple[int, int, int]) -> Iterator[_One]:
+def _each(images: Images, background: tuple[int, int, int]) -> Iterator[_One]:
     def chunk(first: int) -> list[_One]:
         rows = np.arange(first, min(first + CHUNK, len(images)))
         return [_look_at(encoded, background) for encoded in images.read(rows)]
@@ -173,9 +171,19 @@ def _save(place: Path, scan: Scan) -> None:
 
 
 def decode_all(
-    images: EncodedImages, *, keep: bool = True
+    images: EncodedImages, threads: int | None, *, keep: bool = True
 ) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    """Decode all images by threads, into one array or only to see whether they can be.
+    """Decode all images, into one array or only to see whether they can be.
+
+    Parameters
+    ----------
+    images
+        N images.
+    threads
+        How many are decoded at a time; None for one a core. For small images more than one take
+        longer: they wait for each other's Python.
+    keep
+        Whether to return the pixels.
 
     Returns
     -------
@@ -206,9 +214,9 @@ def decode_all(
     reasons: dict[int, str] = {}
     with (
         progress_bar("decoding images", "image", len(images)) as bar,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
+        ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
-        for part in threads.map(chunk, range(0, len(images), CHUNK)):
+        for part in pool.map(chunk, range(0, len(images), CHUNK)):
             bar.update(CHUNK)
             reasons.update(part)
     return pixels, reasons
