@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "installing uv into $(VENV)"; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv; }
 	@echo "installing rayred and its dependencies into $(VENV) (constraints.txt: $$(grep -c == constraints.txt) pins)"
-	$(UV) pip install --python $(BIN)/python $(PINS) --editable '.[dev]'
+	$(UV) pip install --python $(BIN)/python $(PINS) --compile-bytecode --editable '.[dev]'
 	@touch $@
 
 demo: install  ## Run the main job on scikit-learn's digits
