@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,21 +16,27 @@ import ray
 import torch
 from PIL import Image
 
-from rayred.config import Data, Train
+from rayred.config import Data, Sweep, Train
 from rayred.data import Dataset, EncodedImages, load_dataset
-from rayred.errors import DataError
+from rayred.errors import DataError, RayredError
 from rayred.machines.connect import Cluster
-from rayred.machines.layout import Scaling
+from rayred.machines.layout import Layout, Scaling
+from rayred.machines.tune import Runner
 from rayred.models import build_model
-from rayred.training import Checkpoints, Task, Trained, embed_images, train_model
+from rayred.sweep.on_ray import PackTraining, run_sweep
+from rayred.sweep.plan import plan_trials
+from rayred.training import Checkpoints, State, Task, embed_images, train_model
 from rayred.training import on_ray as training_on_ray
 from rayred.training.on_ray import embed_with_ray, resolve_precision, train_with_ray
 from tests.training.examples import task
 
 pytestmark = pytest.mark.usefixtures("cluster")
 IMAGES = 48
-RECIPE = Train.model_validate({"steps": 20, "batch_size": IMAGES, "checkpoint_steps": 7})
+RECIPE = Train.model_validate({"steps": 30, "batch_size": IMAGES, "checkpoint_steps": 7})
 """An epoch is one step."""
+(TRIAL,) = plan_trials(Sweep(fractions=[1.0], trials=1), 0)
+NAME = f"trial-{TRIAL.name}-1-key"
+"""Name of the trial's training: a training of that name goes on from where another got to."""
 
 
 @pytest.fixture(scope="module")
@@ -46,61 +52,41 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load_dataset(f"folder:{folder}", Data(image_size=8, load="stream"))
 
 
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ray")
+
+
 def job(pets: Dataset) -> Task:
-    return Task.for_dataset("resnet8", pets, RECIPE, 0)
+    return Task.for_dataset("resnet8", pets, RECIPE, TRIAL.seed)
 
 
-def train_two(pets: Dataset, folder: Path) -> Trained:
-    """Train with two workers."""
-    rows, scaling = ray.put(np.arange(IMAGES)), Scaling(workers=2)
-    return train_with_ray(job(pets), ray.put(pets), rows, scaling, str(folder), "pets")
+def with_faults(pets: Dataset, storage: Path) -> Dataset:
+    """Return a data set that kills one of two workers once, and later fails on one of them.
 
-
-def with_fault(pets: Dataset, folder: Path, fault: Callable[[], None]) -> Dataset:
-    """Return a data set with a fault in one of two workers, once, after the first checkpoint."""
+    The first fault comes after the second checkpoint, the second one after the third. The first
+    checkpoint is kept, as `first.pt`.
+    """
+    newest, first = storage / NAME / "training.pt", storage / "first.pt"
+    killed, failed = storage / "killed", storage / "failed"
 
     class Faulty(EncodedImages):
         def crop(self, *arguments):
-            if (folder / "pets" / "training.pt").exists():
+            if newest.exists():
                 with suppress(FileExistsError):
-                    (folder / "fault").touch(exist_ok=False)
-                    fault()
+                    first.hardlink_to(newest)
+                if not newest.samefile(first):
+                    with suppress(FileExistsError):
+                        killed.touch(exist_ok=False)
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    if newest.stat().st_mtime_ns > killed.stat().st_mtime_ns:
+                        with suppress(FileExistsError):
+                            failed.touch(exist_ok=False)
+                            raise DataError("3.png: cannot decode the image")
             return super().crop(*arguments)
 
     assert isinstance(pets.train.images, EncodedImages)
     return replace(pets, train=replace(pets.train, images=Faulty(**vars(pets.train.images))))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The storage of `trained`."""
-    return tmp_path_factory.mktemp("ray")
-
-
-@pytest.fixture(scope="module")
-def trained(cluster: Cluster, pets: Dataset, folder: Path) -> Trained:  # noqa: ARG001
-    """Return the training of two workers, one of which is killed after the first checkpoint."""
-
-    def dies() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return train_two(with_fault(pets, folder, dies), folder)
-
-
-def test_training_that_loses_a_worker_is_restarted_from_its_checkpoint(trained, folder):
-    assert (folder / "fault").exists()
-    assert [point.step for point in trained.curve] == list(range(1, 21))
-    assert trained.test_accuracy == trained.curve[-1].test_accuracy
-    checkpoint = Checkpoints(str(folder), "pets").load()
-    assert checkpoint is not None
-    assert checkpoint["step"] == 14
-
-
-def test_two_workers_have_the_losses_of_one(trained, pets):
-    alone = train_model(job(pets), pets, np.arange(IMAGES))
-    # The second step still has the initial weights, as the warm-up begins at a rate of zero.
-    for ours, theirs in zip(trained.curve[:2], alone.curve[:2], strict=True):
-        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
 
 
 class Terminal(io.StringIO):
@@ -108,28 +94,71 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_later_training_of_the_same_name_goes_on_to_the_same_bits(trained, pets, folder):
-    checkpoints = Checkpoints(str(folder), "pets")
+@dataclass(frozen=True)
+class Faults:
+    """A training of two workers, one of which is killed, and which an error ends later."""
+
+    error: BaseException
+    shown: str
+    """What a terminal has shown."""
+    state: State
+    """The last checkpoint."""
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        return self.state["pack"][0]["curve"]
+
+
+@pytest.fixture(scope="module")
+def faults(cluster: Cluster, pets: Dataset, storage: Path) -> Faults:  # noqa: ARG001
+    rows, faulty = ray.put(np.arange(IMAGES)), ray.put(with_faults(pets, storage))
+    with redirect_stderr(Terminal()) as terminal, pytest.raises(RayredError) as raised:
+        train_with_ray(job(pets), faulty, rows, Scaling(workers=2), str(storage), NAME)
+    state = Checkpoints(str(storage), NAME).load()
+    assert state is not None
+    return Faults(raised.value, terminal.getvalue(), state)
+
+
+def test_training_that_loses_a_worker_is_restarted_from_its_checkpoint(faults, storage):
+    assert (storage / "killed").exists()
+    assert "step 15 of 30" in faults.shown
+    assert faults.state["step"] == 21
+    assert [point["step"] for point in faults.curve] == list(range(1, 22))
+
+
+def test_error_on_one_of_two_workers_ends_the_training(faults):
+    """Restarted, it would go on to its end."""
+    assert isinstance(faults.error, DataError)
+    assert str(faults.error) == "3.png: cannot decode the image"
+
+
+def test_two_workers_have_the_losses_of_one(faults, pets):
+    alone = train_model(job(pets), pets, np.arange(IMAGES))
+    # The second step still has the initial weights, as the warm-up begins at a rate of zero.
+    for ours, theirs in zip(faults.curve[:2], alone.curve[:2], strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs.train_loss, rel=1e-4)
+
+
+def test_trial_of_two_workers_goes_on_from_a_checkpoint_to_the_same_bits(faults, pets, storage):
+    """Ray Tune runs Ray Train, from the first checkpoint of what went on from the second one."""
+    checkpoints = Checkpoints(str(storage), NAME)
+    (storage / "first.pt").replace(checkpoints.path)
     state = checkpoints.load()
     assert state is not None
+    assert state["step"] == 7
     state["pack"][0]["curve"][0]["train_loss"] = 123.0  # to be seen that it was loaded
     checkpoints.save(state)
-    with redirect_stderr(Terminal()) as terminal:
-        later = train_two(pets, folder)
-    assert "step 15 of 20" in terminal.getvalue()
-    assert later.curve[0].train_loss == 123.0
-    assert later.curve[1:] == trained.curve[1:]
-    for name, value in trained.weights.items():
-        assert torch.equal(later.weights[name], value)
 
-
-def test_error_on_one_of_two_workers_ends_the_training(pets, tmp_path):
-    def breaks() -> None:
-        raise DataError("3.png: cannot decode the image")
-
-    # Restarted until Ray Train gives up, it would end with a RayredError.
-    with pytest.raises(DataError, match=r"3\.png: cannot decode"):
-        train_two(with_fault(pets, tmp_path, breaks), tmp_path)
+    one, two = Scaling(), Scaling(workers=2)
+    layout = Layout(one, one, one, two, 1, 1, 1, str(storage))
+    rows = {TRIAL.subset: ray.put(np.arange(IMAGES))}
+    train = PackTraining(job(pets), ray.put(pets), rows, {TRIAL.name: "key"}, layout)
+    (result,) = run_sweep([TRIAL], 1, train, Runner("sweep", layout))
+    assert result.status == "finished"
+    assert [point["step"] for point in result.curve] == list(range(1, 31))
+    assert result.test_accuracy == result.curve[-1]["test_accuracy"]
+    assert result.curve[0]["train_loss"] == 123.0
+    assert list(result.curve[1:21]) == faults.curve[1:]
 
 
 def test_embeddings_of_ranges_are_those_of_the_whole():
