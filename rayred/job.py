@@ -176,6 +176,8 @@ def open_job(
         write_left_out(store.place(LEFT_OUT), dataset.splits())
         for notice in dataset.notices():
             logger.warning("%s", notice)
+        if any(split.left_out for split in dataset.splits().values()):
+            logger.warning("what is left out is listed in %s", store / LEFT_OUT)
         yield Job(experiment, store, dataset, share(dataset), layout.within(store.identity))
 
 

@@ -145,7 +145,7 @@ class Dataset:
         for title, split in self.splits().items():
             found += split.notices
             reasons = Counter(one.reason.partition(":")[0] for one in split.left_out)
-            counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+            counts = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
             if counts:
                 found.append(f"left out of the {title} split: {counts}")
         return list(dict.fromkeys(found))

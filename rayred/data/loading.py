@@ -111,7 +111,7 @@ def load_splits(
     problems.check_sizes(sizes, data)
     in_memory = _in_memory(sizes, rule, data)
     streams = whole and data.image_size is not None and set(sizes) != {(data.image_size,) * 2}
-    if problems.found and sizes and _pixels(sizes) < PIXELS_LOOKED_AT:
+    if problems.any() and sizes and _pixels(sizes) < PIXELS_LOOKED_AT:
         trial = replace(rule, size=rule.size or 8)
         splits = [problems.decoded(rows, trial, keep=False)[0] for rows in splits]
     problems.raise_if_any()
@@ -137,13 +137,23 @@ class _Problems:
         self.name = name
         self.skip = skip
         self.found: list[str] = []
+        self.broken: dict[str, tuple[Listing, dict[int, str]]] = {}
+        """Reasons of images that cannot be decoded, by split and row."""
         self.settings: dict[str, None] = {}
 
+    def any(self) -> bool:
+        return bool(self.found or self.broken)
+
     def raise_if_any(self) -> None:
-        if self.found:
+        if self.any():
+            said = [
+                f"{len(broken):,} of {len(listing.labels):,} {title} images cannot be decoded"
+                f" (first: {listing.names[min(broken)]}, row {min(broken)}: {broken[min(broken)]})"
+                for title, (listing, broken) in self.broken.items()
+            ]
             ways = " ".join(f"--set {setting}" for setting in self.settings)
             remedy = f"; mend this, or go on with: {ways}" if ways else ""
-            raise DataError(f"{self.name}: {'; '.join(self.found)}{remedy}")
+            raise DataError(f"{self.name}: {'; '.join([*said, *self.found])}{remedy}")
 
     def listed(self, listing: Listing) -> None:
         """Note what is wrong with the listing."""
@@ -212,11 +222,9 @@ class _Problems:
 
     def _without_broken(self, rows: _Rows, broken: Mapping[int, str]) -> _Rows:
         if broken and not self.skip:
-            first = min(broken)
-            self._add(
-                f"{len(broken):,} of {len(rows.listing.labels):,} {rows.title} images cannot be"
-                f" decoded (first: {rows.listing.names[first]}, row {first}: {broken[first]})"
-            )
+            _, known = self.broken.setdefault(rows.title, (rows.listing, {}))
+            known.update(broken)
+            self.settings["data.undecodable=skip"] = None
         reasons = {row: f"image that cannot be decoded: {why}" for row, why in broken.items()}
         return rows.without(reasons)
 
