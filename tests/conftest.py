@@ -48,7 +48,10 @@ def rayred(*arguments: str | Path, **settings: str) -> subprocess.CompletedProce
 
 
 def rayred_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, for commands that need neither Ray nor a training."""
+    """Run the command line in this process, which has imported all that it needs already.
+
+    What needs Ray needs the fixture `cluster`. Messages of the log are found in `caplog`.
+    """
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         try:
             code = main([str(argument) for argument in arguments])
@@ -88,6 +91,22 @@ def kill_all(root: int) -> None:
             continue
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests for two processes, of which each begins with one half of them.
+
+    First in one half are the tests that look at the finished study, first in the other those that
+    need Ray alone: no process waits for the other to make the study. Quick tests come last in both:
+    a process that is done takes them over, and makes no fixture again that takes long.
+    """
+    study, needs_ray, quick = [], [], []
+    for item in items:
+        uses = set(getattr(item, "fixturenames", ()))
+        slow = item.get_closest_marker("slow") is not None or "cluster" in uses
+        (study if "finished" in uses else needs_ray if slow else quick).append(item)
+    first = max(0, len(items) // 2 - len(study))
+    items[:] = [*study, *quick[:first], *needs_ray, *quick[first:]]
+
+
 @pytest.fixture(scope="session")
 def finished(
     cluster: Cluster,  # noqa: ARG001 - needed for its Ray
@@ -117,6 +136,10 @@ def run_folder(finished: tuple[Path, str], tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A Ray of the tests' own on this machine, for commands that they run as well."""
-    with connect("local") as here, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-        yield here
+    with pytest.MonkeyPatch.context() as patch:
+        # A process less for each Ray Train: no cloud takes this machine away.
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        patch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")  # seconds; 10 by default
+        with connect("local") as here:
+            patch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
+            yield here

@@ -15,7 +15,7 @@ from PIL import Image
 
 from rayred.clustering.trees import load_trees
 from rayred.data import load_dataset
-from tests.conftest import TINY, rayred
+from tests.conftest import TINY, rayred_here
 
 FIGURES = ("accuracy.png", "group-sizes.png", "groups.png")
 
@@ -115,7 +115,7 @@ def test_nothing_temporary_is_left(finished):
 
 
 def test_results_prints_the_table_again(finished):
-    done = rayred("results", finished[0])
+    done = rayred_here("results", finished[0])
     assert done.returncode == 0
     assert done.stdout.strip() in finished[1]
 
@@ -123,7 +123,7 @@ def test_results_prints_the_table_again(finished):
 def test_report_is_made_again_from_what_is_there(run_folder):
     for path in (*(run_folder / "figures").iterdir(), run_folder / "report.html"):
         path.unlink()
-    done = rayred("report", run_folder)
+    done = rayred_here("report", run_folder)
     assert done.returncode == 0, done.stderr
     assert all((run_folder / "figures" / name).exists() for name in FIGURES)
     assert (run_folder / "report.html").exists()
@@ -174,7 +174,7 @@ def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
 
 @pytest.mark.usefixtures("cluster")
 def test_doctor_says_what_there_is():
-    done = rayred("doctor")
+    done = rayred_here("doctor")
     assert done.returncode == 0, done.stdout
     for name in ("packages", "machine", "gpu", "rapids", "ray", "mlflow"):
         assert re.search(rf"^(ok|note) +{name}", done.stdout, re.MULTILINE), done.stdout

@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayred.data import load_dataset
-from tests.conftest import rayred, rayred_here
+from tests.conftest import rayred_here
 from tests.data.examples import write_images
 
 LABELS = load_dataset("digits").train.labels
 
 
+@pytest.mark.usefixtures("cluster")
 def test_prune_keeps_what_a_study_kept(finished, tmp_path):
     out = tmp_path / "small"
     embeddings = finished[0] / "embeddings.npy"
-    done = rayred("prune", "digits", "--keep", "0.5", "--out", out, "--embeddings", embeddings)
+    arguments = ["--keep", "0.5", "--out", out, "--embeddings", embeddings]
+    done = rayred_here("prune", "digits", *arguments)
     assert done.returncode == 0, done.stderr
     kept = np.load(out / "kept.npy")
     assert np.array_equal(kept, np.load(finished[0] / "subsets" / "semantic-0.5.npy"))
@@ -30,23 +32,23 @@ def test_prune_keeps_what_a_study_kept(finished, tmp_path):
 
 
 @pytest.mark.usefixtures("cluster")
-def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path):
+def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path, caplog):
     """One image cannot be decoded, and of each class a tenth rounds to none."""
     for name in ("cat", "dog"):
         write_images(tmp_path / "pets" / name, 4, size=(8, 8))
     (tmp_path / "pets" / "cat" / "0.png").write_bytes(b"no image")
     out = tmp_path / "small"
-    done = rayred(
+    done = rayred_here(
         "prune", f"folder:{tmp_path / 'pets'}", "--keep", "0.1", "--out", out,
         "--set", "train.steps=2", "--set", "train.batch_size=4",
-        "--set", "data.undecodable=skip",
+        "--set", "data.undecodable=skip", "--set", f"data.root={tmp_path / 'root'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "2 of 7 images are kept" in done.stdout
-    assert "left out, as it cannot be decoded" in done.stderr
-    assert done.stderr.count("left out") == 1
-    assert "cat/0.png" in done.stderr
-    assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in done.stderr
+    assert "left out of the train split: image that cannot be decoded (1)" in caplog.text
+    assert "train,0,cat/0.png,image that cannot be decoded: " in (out / "left-out.csv").read_text()
+    assert 0 not in np.load(out / "kept.npy")  # the broken image's row
+    assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in caplog.text
     for name in ("cat", "dog"):
         assert len(list((out / "images" / name).iterdir())) == 1
 

@@ -10,31 +10,33 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pandas as pd
 import pytest
 
 from rayred.pipeline import run
 from rayred.store import Store
-from tests.conftest import kill_all, rayred, rayred_here, write_experiment
+from tests.conftest import kill_all, rayred_here, write_experiment
 
 
-def run_and_kill(
-    arguments: list[str], reached: Callable[[], bool], interrupt: bool = False
-) -> None:
+def run_and_kill(arguments: list[str], reached: Callable[[], bool], interrupt: bool = False) -> str:
     """Start the command, wait until it has got so far, then kill -9 it and all it started.
 
-    Or interrupt it, as by Ctrl-C, and see that it says so.
+    Or interrupt it, as by Ctrl-C, and see that it says so. Returns what it has said.
     """
     others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")  # with a Ray of its own, which is killed too
     environment = {k: v for k, v in os.environ.items() if k not in others}
-    with subprocess.Popen(
-        [sys.executable, "-m", "rayred", *arguments],
-        env=environment,
-        stderr=subprocess.DEVNULL,
-        # A shell's background jobs, such as these tests may be, have Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with (
+        TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "rayred", *arguments],
+            env=environment,
+            stderr=said,
+            # A shell's background jobs, such as these tests may be, have Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process,
+    ):
         until = time.monotonic() + 120
         while not reached():
             assert process.poll() is None, "the run ended before it was killed"
@@ -45,33 +47,39 @@ def run_and_kill(
             assert process.wait(timeout=60) == 130
         else:
             kill_all(process.pid)
+        said.seek(0)
+        return said.read()
 
 
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.timeout(400)
 def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
-    finished, run_folder, tmp_path
+    finished, run_folder, tmp_path, caplog
 ):
     """Also: more trials are the same study, and only the missing ones are run."""
     shutil.rmtree(run_folder / "trials")
     identity = Store(run_folder).identity
     reference = (run_folder / "reference.pt").stat().st_mtime_ns
     command = ["run", str(write_experiment(tmp_path / "tiny.yaml")), "--out", str(run_folder)]
-    more = [*command, "--trials", "8"]
+    more = [*command, "--trials", "5"]
 
     def ended() -> list[Path]:
         return sorted((run_folder / "trials").glob("[!.]*.json"))
 
-    run_and_kill(more, lambda: len(ended()) >= 2, interrupt=True)
+    said = run_and_kill(more, lambda: len(ended()) >= 2, interrupt=True)
+    assert "reference: already done" in said
+    assert said.endswith("rayred: interrupted; the same command goes on from here\n")
     interrupted = len(ended())
     run_and_kill(more, lambda: len(ended()) >= interrupted + 2)
     done = {path: path.stat().st_mtime_ns for path in ended()}
-    assert 4 <= len(done) < 24
+    assert 4 <= len(done) < 15
 
-    last = rayred(*more)
+    with caplog.at_level("INFO", "rayred"):
+        last = rayred_here(*more)
     assert last.returncode == 0, last.stderr
     for stage in ("reference", "embeddings", "trees"):
-        assert f"{stage}: already done" in last.stderr
-    assert f"{len(done)} of 24 trials are already done" in last.stderr
+        assert f"{stage}: already done" in caplog.text
+    assert f"{len(done)} of 15 trials are already done" in caplog.text
     assert (run_folder / "reference.pt").stat().st_mtime_ns == reference
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert Store(run_folder).identity == identity
@@ -86,12 +94,12 @@ def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
     client = create_store(f"sqlite:///{run_folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
     names = [run.data.tags["mlflow.runName"] for run in runs]
-    assert len(names) == len(set(names)) == 25
+    assert len(names) == len(set(names)) == 16
     assert {run.info.status for run in runs} == {"FINISHED"}
 
     fewer = rayred_here(*command)
     assert fewer.returncode == 2
-    assert "sweep.trials (8 there, 2 now)" in fewer.stderr
+    assert "sweep.trials (5 there, 2 now)" in fewer.stderr
 
 
 @pytest.mark.usefixtures("cluster")

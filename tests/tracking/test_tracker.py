@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rayred.store import Store, open_store
 from rayred.tracking.client import create_store
 from rayred.tracking.on_ray import monitoring
 from rayred.tracking.tracker import Tracker, tracking_uri
-from tests.conftest import kill_all, rayred, write_experiment
+from tests.conftest import kill_all, rayred_here, write_experiment
 from tests.tracking.writers import DATASET, count_children, write_study
 
 
@@ -98,26 +98,26 @@ def parent_of(uri: str) -> Any:
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.timeout(400)
 def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(
-    server, run_folder, tmp_path
+    server, run_folder, tmp_path, caplog
 ):
-    study = write_experiment(tmp_path / "tiny.yaml", tracking={"uri": server.address})
+    changes = {"tracking": {"uri": server.address}, "resources": {"concurrent_trials": 1}}
+    study = write_experiment(tmp_path / "tiny.yaml", **changes)
     out = run_folder
     shutil.rmtree(out / "trials")
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "rayred", "run", str(study), "--out", str(out)]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
+
+    def stop_after_two_trials() -> None:
         until = time.monotonic() + 120
-        while len(list((out / "trials").glob("[!.]*.json"))) < 2:
-            assert run.poll() is None
-            assert time.monotonic() < until
+        while len(list((out / "trials").glob("[!.]*.json"))) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         server.stop()
-        printed, said = run.communicate(timeout=180)
-    assert run.returncode == 0, said
-    assert f"MLflow at {server.address} does not answer" in said
-    assert f"rayred upload {out}" in printed
+
+    with ThreadPoolExecutor(1) as thread:
+        stopped = thread.submit(stop_after_two_trials)
+        run = rayred_here("run", study, "--out", out)
+        stopped.result()
+    assert run.returncode == 0, run.stderr
+    assert f"MLflow at {server.address} does not answer" in caplog.text
+    assert f"rayred upload {out}" in run.stdout
 
     assert upload(out).failure is not None
 
@@ -206,7 +206,7 @@ def test_a_server_that_never_answers_is_given_up_in_seconds_and_said_so(
 
 def test_a_study_is_uploaded_to_any_store(run_folder, tmp_path):
     store = f"sqlite:///{tmp_path / 'later.db'}"
-    sent = rayred("upload", run_folder, "--uri", store)
+    sent = rayred_here("upload", run_folder, "--uri", store)
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout == f"MLflow at {store} has all of {run_folder}\n"
     assert len(names_of(store)) == len(set(names_of(store))) == 7
