@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,14 +58,17 @@ def make_room(cache: Path, mark: str, size: int, most_gb: float | None) -> None:
 
 @contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """Keep Hugging Face `datasets` from showing progress bars of its own."""
+    """Keep Hugging Face `datasets` from showing progress bars and errors of its own."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    before = are_progress_bars_disabled()
+    log = logging.getLogger("datasets")
+    before, level = are_progress_bars_disabled(), log.level
     disable_progress_bars()
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
+        log.setLevel(level)
         if not before:
             enable_progress_bars()
 

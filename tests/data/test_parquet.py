@@ -1,6 +1,7 @@
 """Parquet files as they are found: columns, labels of every type, class names, and their images."""
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,21 @@ def test_a_damaged_file_is_named(tmp_path, load, content):
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet"):
         load.train(f"parquet:{tmp_path}/a.parquet")
+
+
+def test_damaged_files_are_read_or_refused(tmp_path, load, capfd):
+    write_parquet(tmp_path / "a.parquet", structs(1, 2, 3, 4), [0, 1, 0, 1], ["cat", "dog"])
+    content = (tmp_path / "a.parquet").read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(1, 700, int(rng.integers(1, 6))):
+            damaged[-int(place)] = int(rng.integers(0, 256))
+        path = tmp_path / f"{number}.parquet"
+        path.write_bytes(damaged)
+        with suppress(DataError):
+            pixels(load.train(f"parquet:{path}", load="stream", undecodable="skip"))
+    assert capfd.readouterr().err == ""
 
 
 @LOADS

@@ -43,9 +43,22 @@ def address(tmp_path: Path):
         head.wait()
 
 
+CONNECTS = """
+import os, sys
+from rayred.machines import connect as connects
+before = dict(os.environ)
+with connects.connect(sys.argv[1]):
+    assert all(os.environ[name] == value for name, value in connects._RAY_SETTINGS.items())
+assert not [name for name in connects._RAY_SETTINGS if os.environ.get(name) != before.get(name)]
+"""
+
+
 @pytest.mark.slow
 def test_a_cluster_with_token_authentication_is_reached_by_its_address(address):
     where, token = address
     done = rayred("doctor", "--address", where, **token)
     assert done.returncode == 0, done.stdout
     assert "1 node(s), 2 CPUs" in done.stdout
+    # The environment of the process that connects is put back.
+    command = [sys.executable, "-c", CONNECTS, where]
+    subprocess.run(command, env=os.environ | token, timeout=120, check=True)
