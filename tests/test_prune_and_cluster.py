@@ -46,7 +46,7 @@ def test_prune_of_a_folder_trains_and_hands_back_the_images(tmp_path, caplog):
     assert done.returncode == 0, done.stderr
     assert "2 of 7 images are kept" in done.stdout
     assert "left out of the train split: image that cannot be decoded (1)" in caplog.text
-    assert "train,0,cat/0.png,image that cannot be decoded: " in (out / "left-out.csv").read_text()
+    assert "train,0,cat/0.png," in (out / "left-out.csv").read_text()
     assert 0 not in np.load(out / "kept.npy")  # the broken image's row
     assert "fraction 0.1 of class 'dog' (4 images) rounds to no image; one is kept" in caplog.text
     for name in ("cat", "dog"):

@@ -39,7 +39,7 @@ def test_where_two_trainings_do_not_fit_a_pack_is_one(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(fitting, "train_pack", runs_out)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10, 20))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (10, 20))
     digits = load_dataset("digits")
     task = Task.for_dataset("resnet8", digits, Train.model_validate({}), 0)
     assert fitting_pack(task, digits, 1.0) == 1
