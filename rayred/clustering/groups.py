@@ -21,11 +21,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from rayred.clustering.checks import check_rows, rows_of_classes
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import Linkage
 from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
 from rayred.linkage.closest import representatives_on_gpu
 from rayred.linkage.pairs import even_strips, near_pairs
+from rayred.linkage.rows import as_matrix
 from rayred.progress import progress_bar
 
 SPREAD_ROWS = 50_000
@@ -72,9 +74,9 @@ def redundant_groups(
     Parameters
     ----------
     x
-        (N, D) embeddings: real numbers, no row zero.
+        (N, D) embeddings: real numbers of any dtype, for example a memory map; no row all zero.
     labels
-        (N,) classes: integers or text.
+        (N,) classes: integers, booleans or text, none missing.
     fractions
         Shares of every class to keep, each in (0, 1].
     linkage
@@ -91,15 +93,20 @@ def redundant_groups(
     Raises
     ------
     ValueError
-        A row or a fraction cannot be used, or the trees do not reach down to a fraction.
+        A row, a label or a fraction cannot be used, or the trees are of other rows or do not reach
+        down to a fraction. The message names the row of `x`.
 
     Source: arXiv 1901.11409, section 3.
     """
-    linkage = linkage or Linkage()
+    x, linkage = as_matrix(x), linkage or Linkage()
     if trees is None:
         trees = grow_trees(
             x, labels, min(fractions), linkage, map=map, workers=workers, device=device
         )
+    elif sum(len(rows) for rows in trees.members) != len(x):
+        raise ValueError(f"the trees are not of these rows, of which there are {len(x)}")
+    elif fractions:
+        check_rows(x, labels)
     counts = [[kept_images(len(rows), f) for f in fractions] for rows in trees.members]
     classes = [
         _Class(label, rows, tree=tree, counts=counts[label])
@@ -133,15 +140,13 @@ def grow_trees(
     Raises
     ------
     ValueError
-        A row or the fraction cannot be used.
+        A row, a label or the fraction cannot be used; the message names the row of `x`.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction:g}; expected a number in (0, 1]")
-    names, classes_N = np.unique(np.asarray(labels), return_inverse=True)
-    if len(x) != len(classes_N):
-        raise ValueError(f"expected {len(x)} labels, one a row, got {len(classes_N)}")
-    check_rows(x, lambda row: f"row {row} (class {names[classes_N[row]]})")
-    members = np.split(np.argsort(classes_N, kind="stable"), np.cumsum(np.bincount(classes_N))[:-1])
+    x = as_matrix(x)
+    members = rows_of_classes(labels, len(x))
+    check_rows(x, labels)
     classes = [
         _Class(label, rows, counts=[kept_images(len(rows), fraction)])
         for label, rows in enumerate(members)

@@ -104,7 +104,7 @@ def linkage_trees(
     ------
     ValueError
         The back end does not have the method, a row has no cosine distance (NaN, infinite or all
-        zero), or a number of clusters is not 1 to N_g.
+        zero; the message names the row of `x`), or a number of clusters is not 1 to N_g.
     """
     only = _ONLY_METHOD.get(backend, method)
     if only != method:
@@ -117,6 +117,6 @@ def linkage_trees(
         return
     for rows, count in zip(groups, n_clusters, strict=True):
         if backend == "cuml":
-            yield cuml_tree(x[rows], count)
+            yield cuml_tree(x, count, rows)
         else:
-            yield scipy_tree(x[rows], count, method)
+            yield scipy_tree(x, count, method, rows)

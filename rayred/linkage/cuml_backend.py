@@ -3,7 +3,7 @@
 cuML and CuPy can be imported on a machine without a GPU, where only their use fails; so
 `check_cuml` uses them.
 
-Legend: N rows, D dimensions, M merges.
+Legend: N rows, n rows clustered, D dimensions, M merges.
 """
 
 from __future__ import annotations
@@ -48,26 +48,30 @@ def rapids_install() -> str:
     return f"pip install 'rayred[{extra}]' (for CUDA {torch.version.cuda}, as torch's is)"
 
 
-def cuml_tree(x: NDArray[np.generic], n_clusters: int) -> Tree:
-    """Return the single-linkage tree of all rows under cosine distance, computed on the GPU.
+def cuml_tree(
+    x: NDArray[np.generic], n_clusters: int, rows: NDArray[np.int64] | None = None
+) -> Tree:
+    """Return the single-linkage tree of rows under cosine distance, computed on the GPU.
 
     Parameters
     ----------
     x
         (N, D) real numbers.
     n_clusters
-        The smallest number of clusters that the tree will be cut into, 1 to N.
+        The smallest number of clusters that the tree will be cut into, 1 to n.
+    rows
+        (n,) the rows to cluster; all of them by default.
 
     Raises
     ------
     ValueError
-        `x` is not a matrix of finite real numbers, has a row of zeros, or `n_clusters` is not 1
-        to N.
+        `x` is not a matrix of finite real numbers, one of the rows is all zero, or `n_clusters` is
+        not 1 to n.
     """
     import cupy
     from cuml.cluster import AgglomerativeClustering
 
-    unit_ND = as_unit_rows(x)
+    unit_ND = as_unit_rows(x, rows)
     n_rows = len(unit_ND)
     check_n_clusters(n_clusters, n_rows)
     if n_clusters == n_rows:

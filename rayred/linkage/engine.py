@@ -106,7 +106,7 @@ def _cluster_batch(
 ) -> Iterator[Tree]:
     """Yield the trees of some groups that are clustered side by side in one graph."""
     device = settings.torch_device()
-    prepared = [distinct_rows(unit_rows(x[rows], device)) for rows, _ in batch]
+    prepared = [distinct_rows(unit_rows(x, device, rows)) for rows, _ in batch]
     counts = [count for _, count in batch]
     needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
     forest = _Forest(prepared, needed, settings)

@@ -1,6 +1,6 @@
 """Checks of the input, and its rows scaled to length 1 with the same bits on any device.
 
-Legend: N rows, D dimensions.
+Legend: N rows, n rows taken of them, D dimensions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+NOT_FINITE = "has a value that is NaN or infinite"
+ALL_ZERO = "is all zero: its cosine distance is undefined"
+BLOCK_BYTES = 2**24
+"""Size of the rows that are checked at a time."""
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
@@ -29,39 +34,80 @@ def as_matrix(x: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def unit_rows(x: ArrayLike, device: torch.device | str = "cpu") -> Tensor:
-    """Return the rows of `x` scaled to length 1, (N, D) float64, with the same bits on any device.
+def unit_rows(
+    x: ArrayLike, device: torch.device | str = "cpu", rows: NDArray[np.int64] | None = None
+) -> Tensor:
+    """Return rows of `x` scaled to length 1, (n, D) float64, with the same bits on any device.
+
+    Parameters
+    ----------
+    x
+        (N, D) real numbers of any dtype. Integers beyond 2⁵³ are rounded to the nearest float64;
+        rows of long double are first scaled by a power of two, so that none leaves its range.
+    device
+        Device of the result.
+    rows
+        (n,) the rows to take; all of them by default.
 
     Raises
     ------
     ValueError
-        `x` is not a non-empty matrix of real numbers, or one of its rows has a number that is NaN
-        or infinite, or is all zero.
+        `x` is not a non-empty matrix of real numbers, or one of the rows taken has a number that
+        is NaN or infinite, or is all zero; the message names the row of `x`.
     """
     array = as_matrix(x)
+    # Sent to the device before it is widened: half precision is a quarter of the bytes.
+    unit = _as_tensor(array if rows is None else array[rows]).to(device).double()
+    # Scaled by the largest entry first, so that no square under- or overflows.
+    largest = unit.abs().amax(1, keepdim=True)
+    # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
+    for bad, problem in ((~largest.isfinite(), NOT_FINITE), (largest == 0, ALL_ZERO)):
+        if bad.any():
+            place = int(bad.squeeze(1).int().argmax())
+            raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
+    unit /= largest
+    unit /= sum_by_halves(unit.square()).sqrt_().unsqueeze(1)
+    return unit
+
+
+def as_unit_rows(x: ArrayLike, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return `unit_rows` as a NumPy array, (n, D) float64; raises the same errors."""
+    unit: NDArray[np.float64] = unit_rows(x, rows=rows).numpy()
+    return unit
+
+
+def unusable_rows(x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which rows `unit_rows` refuses.
+
+    Parameters
+    ----------
+    x
+        (N, D) real numbers, for example a memory map; it is read in blocks.
+
+    Returns
+    -------
+    not_finite, zero
+        The rows that have a value that is NaN or infinite, and those that are all zero, each int64
+        ascending.
+    """
+    not_finite, zero = [], []
+    block = max(1, BLOCK_BYTES // (x.itemsize * x.shape[1]))
+    for first in range(0, len(x), block):
+        largest = _as_tensor(x[first : first + block]).abs_().amax(1).numpy()
+        not_finite.append(first + np.flatnonzero(~np.isfinite(largest)))
+        zero.append(first + np.flatnonzero(largest == 0))
+    return np.concatenate(not_finite), np.concatenate(zero)
+
+
+def _as_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a copy of (n, D) real numbers as float16, float32 or float64."""
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        _, exponents = np.frexp(np.abs(array).max(1, keepdims=True))
+        array = np.ldexp(array, -exponents)
     if array.dtype not in (np.float16, np.float32, np.float64):
         array = array.astype(np.float64)
-    # Sent to the device before it is widened: half precision is a quarter of the bytes. Copied,
-    # because torch takes no read-only arrays.
-    rows = torch.from_numpy(np.array(array, order="C")).to(device).double()
-    # Scaled by the largest entry first, so that no square under- or overflows.
-    largest = rows.abs().amax(1, keepdim=True)
-    # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
-    for bad, problem in (
-        (~largest.isfinite(), "has a value that is NaN or infinite"),
-        (largest == 0, "is all zero: its cosine distance is undefined"),
-    ):
-        if bad.any():
-            raise ValueError(f"row {int(bad.squeeze(1).int().argmax())} {problem}")
-    rows /= largest
-    rows /= sum_by_halves(rows.square()).sqrt_().unsqueeze(1)
-    return rows
-
-
-def as_unit_rows(x: ArrayLike) -> NDArray[np.float64]:
-    """Return `unit_rows` of `x` as a NumPy array, (N, D) float64; raises the same errors."""
-    unit: NDArray[np.float64] = unit_rows(x).numpy()
-    return unit
+    # Copied, because torch takes no read-only arrays.
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def sum_by_halves(values_ND: Tensor) -> Tensor:

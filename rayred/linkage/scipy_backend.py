@@ -1,14 +1,14 @@
-"""Trees of any linkage method by SciPy, with all N² / 2 distances in memory.
+"""Trees of any linkage method by SciPy, with all n² / 2 distances in memory.
 
 It is the reference that the other back ends are tested against.
 
-Legend: N rows, D dimensions.
+Legend: N rows, n rows clustered, D dimensions.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 
@@ -16,8 +16,10 @@ from rayred.linkage.rows import as_unit_rows, check_n_clusters
 from rayred.linkage.tree import Tree
 
 
-def scipy_tree(x: ArrayLike, n_clusters: int, method: str) -> Tree:
-    """Return the tree of all rows under cosine distance.
+def scipy_tree(
+    x: ArrayLike, n_clusters: int, method: str, rows: NDArray[np.int64] | None = None
+) -> Tree:
+    """Return the tree of rows under cosine distance.
 
     The distance of unit rows a and b is computed as ‖a − b‖² / 2 in float64. It is exactly 0 for
     equal rows, and keeps its digits where rows are so close that 1 − a·b would cancel.
@@ -27,17 +29,19 @@ def scipy_tree(x: ArrayLike, n_clusters: int, method: str) -> Tree:
     x
         (N, D) real numbers.
     n_clusters
-        The smallest number of clusters that the tree will be cut into, 1 to N.
+        The smallest number of clusters that the tree will be cut into, 1 to n.
     method
         ``complete``, ``average`` or ``single``.
+    rows
+        (n,) the rows to cluster; all of them by default.
 
     Raises
     ------
     ValueError
-        `x` is not a matrix of finite real numbers, has a row of zeros, or `n_clusters` is not 1
-        to N.
+        `x` is not a matrix of finite real numbers, one of the rows is all zero, or `n_clusters` is
+        not 1 to n.
     """
-    unit = as_unit_rows(x)
+    unit = as_unit_rows(x, rows)
     n_rows = len(unit)
     check_n_clusters(n_clusters, n_rows)
     if n_rows == 1:

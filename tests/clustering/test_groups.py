@@ -73,11 +73,102 @@ def test_a_class_in_strips_has_the_tree_of_a_whole_one():
         assert np.array_equal(ours.heights, theirs.heights)
 
 
-def test_a_zero_row_and_a_fraction_out_of_range_raise():
+@pytest.mark.parametrize("method", ["complete", "single"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_row_named_is_that_of_the_array_passed_in(rows, method, workers):
+    """Row 17 is row 5 of the last of three classes."""
+    x, labels = rows[0].copy(), np.arange(200) % 3
+    trees = grow_trees(x, labels, 0.5, Linkage(method=method))
+    x[17, 3] = np.nan
+    named = r"^row 17 has a value that is NaN or infinite \(class 2\)$"
+    for given in (None, trees):
+        with pytest.raises(ValueError, match=named):
+            redundant_groups(x, labels, [0.5], Linkage(method=method), workers=workers, trees=given)
+    with pytest.raises(ValueError, match=named):
+        grow_trees(x, labels, 0.5, Linkage(method=method))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_of_several_bad_rows_the_first_is_named_with_their_number(rows, value, monkeypatch):
+    monkeypatch.setattr("rayred.linkage.rows.BLOCK_BYTES", 7 * 8 * 4)  # seven rows a block
+    x, labels = rows[0].copy(), np.array(["cat", "dog", "eel"])[rows[1]]
+    x[[150, 160], 2] = value
+    x[[40, 41]] = -0.0
+    message = (
+        rf"^row 40 is all zero: its cosine distance is undefined \(class {labels[40]}\),"
+        r" the first of 4 rows that cannot be used$"
+    )
+    with pytest.raises(ValueError, match=message):
+        redundant_groups(x, labels, [0.5])
+    x[[40, 41]] = 1
+    with pytest.raises(ValueError, match=r"^row 150 has a value .* the first of 2 rows"):
+        redundant_groups(x, labels, [0.5])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["cat", None, "dog", "cat"], "row 1 has the label None"),
+        (["cat", np.nan, "dog", "cat"], "row 1 has the label nan"),
+        ([0, None, 1, 0], "row 1 has the label None"),
+        ([None, 0, 1, 0], "row 0 has the label None"),
+        (np.array(["cat", 7, "dog", "cat"], object), "row 1 has the label 7"),
+        (np.zeros(4), "expected integer or text labels, got dtype float64"),
+        (np.zeros(4, "M8[D]"), "got dtype datetime64"),
+        ([0, 1, 1], r"expected 4 labels, one a row, got shape \(3,\)"),
+        ([[0], [1], [1], [0]], r"got shape \(4, 1\)"),
+    ],
+)
+def test_labels_that_are_missing_or_of_another_kind(labels, message):
+    with pytest.raises(ValueError, match=message):
+        redundant_groups(np.eye(4), labels, [0.5])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["b", "b", "a", "a"],
+        np.array(["b", "b", "a", "a"], object),
+        [b"b", b"b", b"a", b"a"],
+        [True, True, False, False],
+        np.array([2**64 - 1, 2**64 - 1, 2**64 - 2, 2**64 - 2], np.uint64),
+        [2**70, 2**70, 1, 1],
+        [np.int8(1), 1, 0, np.int64(0)],
+    ],
+)
+def test_labels_of_every_kind_make_their_classes(labels):
+    trees = grow_trees(np.eye(4), labels, 0.5, Linkage())
+    assert [rows.tolist() for rows in trees.members] == [[2, 3], [0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.longdouble, np.int64, np.int8, np.bool_])
+def test_rows_of_every_dtype_have_the_groups_of_their_values(rows, dtype):
+    x = (rows[0] * 20).round()
+    x[:, 0] = 1
+    x = x.astype(dtype)
+    found = redundant_groups(np.asfortranarray(x), rows[1], [0.5])
+    expected = redundant_groups(x.astype(np.float64), rows[1], [0.5])
+    assert np.array_equal(found.kept[0.5], expected.kept[0.5])
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60, 1e-300, 1e300])
+def test_the_scale_of_float64_rows_does_not_matter(rows, scale):
+    x = rows[0].astype(np.float64)
+    found = redundant_groups(x * scale, rows[1], [0.5])
+    assert np.array_equal(found.kept[0.5], redundant_groups(x, rows[1], [0.5]).kept[0.5])
+
+
+def test_complex_rows_and_trees_of_other_rows_raise(rows):
+    x, labels = rows
+    with pytest.raises(ValueError, match="expected real numbers, got dtype complex"):
+        redundant_groups(x * 1j, labels, [0.5])
+    trees = grow_trees(x, labels, 0.5, Linkage())
+    with pytest.raises(ValueError, match="the trees are not of these rows, of which there are 9"):
+        redundant_groups(x[:9], labels[:9], [0.5], trees=trees)
+
+
+def test_a_fraction_out_of_range_raises():
     x = np.ones((4, 2), np.float32)
-    x[2] = 0
-    with pytest.raises(ValueError, match=r"row 2 \(class 1\) is all zero"):
-        redundant_groups(x, [0, 1, 1, 0], [0.5])
     with pytest.raises(ValueError, match=r"expected a number in \(0, 1\]"):
         redundant_groups(x, [0, 1, 1, 0], [1.5])
 

@@ -41,6 +41,22 @@ def test_scale_of_rows_does_not_matter():
     assert (complete_linkage(x).labels(9) == complete_linkage(scaled).labels(9)).all()
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).maxexp <= 1024, reason="long double is float64")
+@pytest.mark.parametrize("exponent", [-16_000, 0, 16_000])
+def test_long_double_keeps_rows_beyond_the_range_of_float64(exponent):
+    x = np.random.default_rng(3).normal(size=(40, 5))
+    scaled = np.ldexp(x.astype(np.longdouble), exponent)
+    assert np.array_equal(complete_linkage(scaled).children, complete_linkage(x).children)
+
+
+@pytest.mark.parametrize("method", ["complete", "average"])
+def test_the_row_named_is_that_of_x_and_not_of_its_group(method):
+    x = np.eye(6)
+    x[4] = 0
+    with pytest.raises(ValueError, match="row 4 is all zero"):
+        list(linkage_trees(x, [np.array([0, 1]), np.array([2, 4, 5])], [1, 1], method=method))
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

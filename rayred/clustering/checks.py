@@ -1,0 +1,85 @@
+"""Checks of embeddings and labels as a whole, before the classes are cut apart.
+
+So a message names the row of the array that was passed in, not that of a class or a task.
+
+Legend: N rows, D embedding dimensions, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rayred.linkage.rows import ALL_ZERO, NOT_FINITE, unusable_rows
+
+_KINDS_OF_LABELS = (str, bytes, (int, np.integer, np.bool_))
+"""What the labels of an object array may be; all are of one kind."""
+
+
+def check_rows(x: NDArray[Any], labels: ArrayLike, classes: Sequence[str] | None = None) -> None:
+    """Check that each row has a cosine distance to the others.
+
+    Parameters
+    ----------
+    x
+        (N, D) real numbers, for example a memory map, which is read in blocks and not copied.
+    labels
+        (N,) the class of every row, named in the message.
+    classes
+        Names of the classes, where the labels are their numbers.
+
+    Raises
+    ------
+    ValueError
+        A row has a value that is NaN or infinite, or is all zero; the message names the first such
+        row and its class, and says how many there are.
+    """
+    not_finite, zero = unusable_rows(x)
+    bad = np.sort(np.concatenate([not_finite, zero]))
+    if not len(bad):
+        return
+    row = int(bad[0])
+    label = np.asarray(labels)[row]
+    name = label if classes is None else classes[label]
+    problem = NOT_FINITE if row in not_finite else ALL_ZERO
+    others = "" if len(bad) == 1 else f", the first of {len(bad):,} rows that cannot be used"
+    raise ValueError(f"row {row} {problem} (class {name!s}){others}")
+
+
+def rows_of_classes(labels: ArrayLike, n_rows: int) -> list[NDArray[np.int64]]:
+    """Return the rows of each class, C arrays of int64 ascending, by ascending label.
+
+    Parameters
+    ----------
+    labels
+        (N,) integers, booleans or text.
+    n_rows
+        N.
+
+    Raises
+    ------
+    ValueError
+        The labels are not one a row, of another kind, or one of them is missing.
+    """
+    # NumPy alone would make text of a list in which one label is missing.
+    array = np.array(labels, object) if isinstance(labels, (list, tuple)) else np.asarray(labels)
+    if array.shape != (n_rows,):
+        raise ValueError(f"expected {n_rows} labels, one a row, got shape {array.shape}")
+    if array.dtype == object:
+        _check_objects(array)
+    elif array.dtype.kind not in "iubUS":
+        raise ValueError(f"expected integer or text labels, got dtype {array.dtype}")
+    _, classes = np.unique(array, return_inverse=True)
+    return np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
+
+
+def _check_objects(labels: NDArray[Any]) -> None:
+    kind = next((kind for kind in _KINDS_OF_LABELS if isinstance(labels[0], kind)), str)
+    for row, label in enumerate(labels):
+        if not isinstance(label, kind):
+            raise ValueError(
+                f"row {row} has the label {label!r}; expected integers, or text, in every row"
+            )
