@@ -44,9 +44,10 @@ def check_rows(x: NDArray[Any], labels: ArrayLike, classes: Sequence[str] | None
     row = int(bad[0])
     label = np.asarray(labels)[row]
     name = label if classes is None else classes[label]
+    shown = repr(str(name)) if isinstance(name, str) else str(name)
     problem = NOT_FINITE if row in not_finite else ALL_ZERO
     others = "" if len(bad) == 1 else f", the first of {len(bad):,} rows that cannot be used"
-    raise ValueError(f"row {row} {problem} (class {name!s}){others}")
+    raise ValueError(f"row {row} {problem} (class {shown}){others}")
 
 
 def rows_of_classes(labels: ArrayLike, n_rows: int) -> list[NDArray[np.int64]]:

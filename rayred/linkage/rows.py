@@ -14,7 +14,7 @@ from torch import Tensor
 
 NOT_FINITE = "has a value that is NaN or infinite"
 ALL_ZERO = "is all zero: its cosine distance is undefined"
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**22
 """Size of the rows that are checked at a time."""
 
 

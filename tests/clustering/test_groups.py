@@ -95,7 +95,7 @@ def test_of_several_bad_rows_the_first_is_named_with_their_number(rows, value, m
     x[[150, 160], 2] = value
     x[[40, 41]] = -0.0
     message = (
-        rf"^row 40 is all zero: its cosine distance is undefined \(class {labels[40]}\),"
+        rf"^row 40 is all zero: its cosine distance is undefined \(class {str(labels[40])!r}\),"
         r" the first of 4 rows that cannot be used$"
     )
     with pytest.raises(ValueError, match=message):
