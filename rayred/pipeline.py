@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,9 +210,7 @@ def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
     return embeddings
 
 
-def cluster_classes(
-    job: Job, embeddings: Made[NDArray[np.float32]], map: RayMap
-) -> Made[ClassTrees]:
+def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Made[ClassTrees]:
     """Cluster every class down to the smallest fraction."""
     labels, smallest = job.dataset.train.labels, min(job.experiment.sweep.fractions)
     grow = partial(grow_trees, map=map, workers=map.workers, device=map.device)
@@ -224,7 +223,7 @@ def cluster_classes(
 
 
 def choose_subsets(
-    job: Job, embeddings: Made[NDArray[np.float32]], trees: Made[ClassTrees], map: RayMap
+    job: Job, embeddings: Made[NDArray[Any]], trees: Made[ClassTrees], map: RayMap
 ) -> dict[str, Subset]:
     """Return the images that every selector keeps at every fraction, by name.
 

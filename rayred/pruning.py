@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rayred import keys
-from rayred.clustering.groups import check_rows
-from rayred.clustering.read_arrays import read_embeddings
+from rayred.clustering.array_files import read_embeddings
+from rayred.clustering.checks import check_rows
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
-from rayred.errors import ConfigError
+from rayred.errors import ConfigError, DataError
 from rayred.files import replacing
 from rayred.job import begin, open_job
 from rayred.machines.connect import connect
@@ -112,17 +112,15 @@ def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experime
     return experiment
 
 
-def _given(path: Path, split: Split) -> Made[NDArray[Any]]:
-    """Return the embeddings in a file: one a row of the data set, or one an image that is used."""
-    embeddings, rows = read_embeddings(path), np.arange(len(split))
-    if len(embeddings) == split.n_rows() != len(split):
-        embeddings, rows = embeddings[split.rows], split.rows
-    if len(embeddings) != len(split):
-        raise ConfigError(f"{path}: has {len(embeddings)} rows for {len(split)} images")
+def _given(path: Path, images: Split) -> Made[NDArray[Any]]:
+    """Return the embeddings in a file, one an image, under a key of their type and values."""
+    embeddings = read_embeddings(path)
+    if len(embeddings) != len(images):
+        raise DataError(f"{path}: has {len(embeddings)} rows for {len(images)} images")
     try:
-        check_rows(embeddings, lambda place: f"row {rows[place]} ({split.names[place]})")
+        check_rows(embeddings, images.labels, images.classes)
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise DataError(f"{path}: {error}") from error
     return Made(embeddings, keys.array(embeddings))
 
 

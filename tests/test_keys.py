@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -195,6 +196,9 @@ def test_arrays_are_told_apart_by_type_shape_and_values():
     others = [x + 1, x[:5], x.reshape(2, 3), x.astype(np.int32)]
     assert len({keys.array(one) for one in (x, *others)}) == 5
     assert keys.array(x[::2]) == keys.array(x[::2].copy())
+    assert keys.array(np.asfortranarray(others[2])) == keys.array(others[2])
+    head = f"{x.dtype.str} {x.shape}\n".encode()
+    assert keys.array(x) == hashlib.sha256(head + x.tobytes()).hexdigest()
 
 
 def test_a_setting_without_a_mark_cannot_be_declared():

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayred.data import load_dataset
-from tests.conftest import rayred_here
-from tests.data.examples import write_images
+from rayred.clustering.array_files import cluster_files
+from rayred.clustering.groups import redundant_groups
+from rayred.config import Data
+from rayred.data import load_dataset, load_train_split
+from rayred.pruning import _given
+from tests.conftest import rayred, rayred_here
+from tests.data.test_folder import write_images
 
 LABELS = load_dataset("digits").train.labels
 
@@ -73,6 +77,74 @@ def test_embeddings_of_another_length(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "has 5 rows for 1297 images" in done.stderr
+
+
+def pets(root: Path) -> str:
+    """Return the name of a data set of two classes of four images, cat and dog."""
+    for name in ("cat", "dog"):
+        write_images(root / "pets" / name, 4)
+    return f"folder:{root / 'pets'}"
+
+
+EMBEDDINGS = np.random.default_rng(0).normal(size=(8, 4))
+
+
+def with_row(row: int, values: float) -> np.ndarray:
+    x = EMBEDDINGS.copy()
+    x[row] = values
+    return x
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (EMBEDDINGS + 1j, "expected embeddings that are floats, integers or booleans, got dtype c"),
+        (EMBEDDINGS.astype(str), "got dtype <U32"),
+        (np.arange(32).reshape(8, 4).astype("M8[s]"), "got dtype datetime64[s]"),
+        (np.zeros((8, 4), [("a", "f4")]), "got dtype [('a', '<f4')]"),
+        (np.ones(8), "expected embeddings of shape (n, d), got shape (8,)"),
+        (with_row(6, np.nan), "row 6 has a value that is NaN or infinite (class 'dog')"),
+        (with_row(5, 0), "row 5 is all zero: its cosine distance is undefined (class 'dog')"),
+    ],
+)
+def test_prune_and_cluster_refuse_the_same_embeddings_alike(tmp_path, x, message):
+    path = tmp_path / "x.npy"
+    np.save(path, x)
+    np.save(tmp_path / "y.npy", np.repeat(["cat", "dog"], 4))
+    kept = "--keep", "0.5", "--out", tmp_path / "out.npy"
+    pruned = rayred_here("prune", pets(tmp_path), "--embeddings", path, *kept)
+    clustered = rayred_here("cluster", path, "--labels", tmp_path / "y.npy", *kept)
+    assert pruned.returncode == clustered.returncode == 2
+    assert pruned.stderr == clustered.stderr
+    assert clustered.stderr.startswith(f"rayred: {path}: ")
+    assert message in clustered.stderr
+    assert not (tmp_path / "out.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        EMBEDDINGS,
+        EMBEDDINGS * 1e-60,
+        EMBEDDINGS * 1e60,
+        1 + 1e-9 * EMBEDDINGS,
+        EMBEDDINGS.astype(np.float16),
+        EMBEDDINGS.astype(">f8"),
+        2**40 + np.arange(32).reshape(8, 4) ** 2 % 11,
+    ],
+    ids=["as-is", "tiny", "huge", "close", "half", "big-endian", "integers"],
+)
+def test_prune_and_cluster_take_the_same_values(tmp_path, x):
+    """Nothing is rounded before the linkage scales the rows: cast to float32, they differed."""
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.repeat([0, 1], 4))
+    images = load_train_split(pets(tmp_path), Data())
+    given = _given(tmp_path / "x.npy", images).value
+    assert given.dtype == x.dtype
+    assert np.array_equal(given, x)
+    cluster_files(tmp_path / "x.npy", tmp_path / "y.npy", 0.5, tmp_path / "kept.npy")
+    kept = redundant_groups(given, images.labels, [0.5]).kept[0.5]
+    assert np.load(tmp_path / "kept.npy").tolist() == kept.tolist()
 
 
 def write_array(path: Path, array: np.ndarray, name: str, column: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ class Candidates:
 
     labels: NDArray[np.int64]
     """(N,) indices of the classes."""
-    embeddings: NDArray[np.float32]
-    """(N, D) pooled embeddings."""
+    embeddings: NDArray[Any]
+    """(N, D) embeddings: real numbers."""
     groups: RedundantGroups
     """Redundant groups at every fraction of the sweep below 1."""
