@@ -113,12 +113,17 @@ def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experime
 
 
 def _given(path: Path, images: Split) -> Made[NDArray[Any]]:
-    """Return the embeddings in a file, one an image, under a key of their type and values."""
-    embeddings = read_embeddings(path)
+    """Return the embeddings in a file, one an image, under a key of their type and values.
+
+    The file may have a row for every row of the data set, or for every image that is used.
+    """
+    embeddings, rows = read_embeddings(path), np.arange(len(images))
+    if len(embeddings) == images.n_rows() != len(images):
+        embeddings, rows = embeddings[images.rows], images.rows
     if len(embeddings) != len(images):
         raise DataError(f"{path}: has {len(embeddings)} rows for {len(images)} images")
     try:
-        check_rows(embeddings, images.labels, images.classes)
+        check_rows(embeddings, images.labels, images.classes, rows)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     return Made(embeddings, keys.array(embeddings))

@@ -1,6 +1,6 @@
-"""Redundant rows of a file of embeddings, written into another file.
+"""Embeddings and labels from files, and the rows kept of them into a file.
 
-Legend: N rows, n of them kept, D dimensions.
+Legend: N rows, D dimensions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from rayred.clustering.numpy_files import read_numpy_file
 from rayred.clustering.parquet_columns import read_lists, read_values
 from rayred.errors import ConfigError, DataError, RayredError
 from rayred.files import replacing
+
+FORMATS = (".npy", ".npz", ".parquet")
 
 
 def cluster_files(embeddings: Path, labels: Path, keep: float, out: Path) -> tuple[int, int]:
@@ -142,6 +144,12 @@ def write_groups(
         _write(path, kept, labels, groups)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_format(path: Path) -> None:
+    """Raise `ConfigError` unless the file's ending is one of `FORMATS`."""
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"{path}: unknown format; expected a name in {', '.join(FORMATS)}")
 
 
 def _write(

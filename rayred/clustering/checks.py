@@ -19,7 +19,12 @@ _KINDS_OF_LABELS = (str, bytes, (int, np.integer, np.bool_))
 """What the labels of an object array may be; all are of one kind."""
 
 
-def check_rows(x: NDArray[Any], labels: ArrayLike, classes: Sequence[str] | None = None) -> None:
+def check_rows(
+    x: NDArray[Any],
+    labels: ArrayLike,
+    classes: Sequence[str] | None = None,
+    rows: NDArray[np.int64] | None = None,
+) -> None:
     """Check that each row has a cosine distance to the others.
 
     Parameters
@@ -30,6 +35,8 @@ def check_rows(x: NDArray[Any], labels: ArrayLike, classes: Sequence[str] | None
         (N,) the class of every row, named in the message.
     classes
         Names of the classes, where the labels are their numbers.
+    rows
+        (N,) numbers of the rows for the message, where they are not 0 to N − 1.
 
     Raises
     ------
@@ -47,7 +54,8 @@ def check_rows(x: NDArray[Any], labels: ArrayLike, classes: Sequence[str] | None
     shown = repr(str(name)) if isinstance(name, str) else str(name)
     problem = NOT_FINITE if row in not_finite else ALL_ZERO
     others = "" if len(bad) == 1 else f", the first of {len(bad):,} rows that cannot be used"
-    raise ValueError(f"row {row} {problem} (class {shown}){others}")
+    number = row if rows is None else rows[row]
+    raise ValueError(f"row {number} {problem} (class {shown}){others}")
 
 
 def rows_of_classes(labels: ArrayLike, n_rows: int) -> list[NDArray[np.int64]]:

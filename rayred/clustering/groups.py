@@ -37,9 +37,6 @@ TASK_BYTES = 2**28
 TASKS_A_WORKER = 4
 """Tasks that a worker's share is cut into, so that no worker waits long for the last."""
 
-CHECKED_ROWS = 10_000
-"""Rows that are checked at a time, so that those of a memory map are not read together."""
-
 A = TypeVar("A")
 B = TypeVar("B")
 Map = Callable[[Callable[[A], B], Iterable[A]], Iterable[B]]
@@ -162,30 +159,6 @@ def grow_trees(
         for one in large:
             trees[one.label] = next(linkage_trees(x, [one.rows], one.counts, settings=settings))
     return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
-
-
-def check_rows(x: NDArray[Any], name: Callable[[int], str]) -> None:
-    """Raise ValueError for the first row that has no cosine distance.
-
-    The linkage checks as well, but knows a row only by its number in its class.
-
-    Parameters
-    ----------
-    x
-        (N, D) real numbers, for example a memory map.
-    name
-        Returns the name of a row, given its number.
-    """
-    if x.ndim != 2 or x.dtype.kind not in "fiub":
-        raise ValueError(f"expected real numbers of shape (n, d), got {x.dtype} of {x.shape}")
-    for first in range(0, len(x), CHECKED_ROWS):
-        block = np.asarray(x[first : first + CHECKED_ROWS])
-        for bad, problem in (
-            (~np.isfinite(block).all(axis=1), "has a value that is NaN or infinite"),
-            (~block.any(axis=1), "is all zero: its cosine distance is undefined"),
-        ):
-            if bad.any():
-                raise ValueError(f"{name(first + int(bad.argmax()))} {problem}")
 
 
 @dataclass(frozen=True, eq=False)
