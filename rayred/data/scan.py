@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.data.images import EncodedImages, Images, PixelImages, digest_of
+from rayred.data.opening import as_file
 from rayred.data.rule import Encoded, UndecodableError, read_header
 from rayred.files import replacing
 from rayred.progress import progress_bar
@@ -114,21 +115,15 @@ def _each(images: Images, background: tuple[int, int, int]) -> Iterator[_One]:
 
 def _look_at(encoded: Encoded, background: tuple[int, int, int]) -> _One:
     digest = bytes(DIGEST_BYTES)
+    assert not isinstance(encoded, np.ndarray)
     try:
-        content = _content(encoded) if isinstance(encoded, str) else bytes(encoded)
-        if not content:
-            return 0, 0, True, False, digest, "there is no image"
+        with as_file(encoded) as file:
+            content = file.read()
         digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
         header = read_header(content, background)
-    except (UndecodableError, OSError) as error:
+    except (UndecodableError, ValueError, OSError) as error:
         return 0, 0, True, False, digest, str(getattr(error, "strerror", None) or error)
     return header.width, header.height, header.grey, header.animated, digest, ""
-
-
-def _content(path: str) -> bytes:
-    if not Path(path).is_file():
-        raise UndecodableError("no such file" if not Path(path).exists() else "not a file")
-    return Path(path).read_bytes()
 
 
 def _of_pixels(pixels: NDArray[np.uint8]) -> Scan:
