@@ -67,8 +67,10 @@ class _Rows:
         else:
             first = self.kept[0]
             size = int(self.scan.height[first]), int(self.scan.width[first])
-        names = [self.listing.names[row] for row in self.kept]
-        return EncodedImages(self.listing.images.take(self.kept), rule, size, names)
+        images, names = self.listing.images, self.listing.names
+        if len(self.kept) < len(images):
+            images, names = images.take(self.kept), [names[row] for row in self.kept]
+        return EncodedImages(images, rule, size, names)
 
 
 def load_splits(
@@ -92,42 +94,41 @@ def load_splits(
     DataError
         Images or labels cannot be used. The message has all that is wrong, and how to go on.
     """
-    background = _color(data)
     problems = _Problems(name, data.undecodable == "skip")
-    splits = []
-    for title, listing in listings.items():
-        problems.listed(listing)
-        scan = scan_images(listing.images, background, _scans(data))
-        rows = _Rows(title, listing, scan, np.arange(len(listing.labels)), listing.left_out)
-        splits.append(problems.check_rows(rows))
+    splits = [_scanned(title, listing, data, problems) for title, listing in listings.items()]
+    sizes = sum((rows.sizes() for rows in splits), Counter())
+    problems.check_sizes(sizes, data)
     rule = Rule(
         channels=1 if all(rows.scan.grey[rows.kept].all() for rows in splits) else 3,
         size=data.image_size,
         center_crop=data.center_crop,
         fit=data.fit,
-        background=background,
+        background=_color(data),
     )
-    sizes = sum((rows.sizes() for rows in splits), Counter())
-    problems.check_sizes(sizes, data)
-    in_memory = _in_memory(sizes, rule, data)
-    streams = whole and data.image_size is not None and set(sizes) != {(data.image_size,) * 2}
-    if problems.any() and sizes and _pixels(sizes) < PIXELS_LOOKED_AT:
-        trial = replace(rule, size=rule.size or 8)
-        splits = [problems.decoded(rows, trial, keep=False)[0] for rows in splits]
+    if problems.any() and _pixels(sizes) < PIXELS_LOOKED_AT:
+        for rows in splits:
+            problems.decoded(rows, replace(rule, size=8), keep=False)
     problems.raise_if_any()
-    pixels: list[NDArray[np.uint8] | None] = []
-    for place, rows in enumerate(splits):
-        keep = in_memory and not streams
-        found = None
-        if keep or data.undecodable == "skip":
-            splits[place], found = problems.decoded(rows, rule, keep=keep)
-        pixels.append(found if keep else None)
-    classes, notices = problems.check_classes(splits)
+    cut_smaller = data.image_size is not None and set(sizes) != {(data.image_size,) * 2}
+    keep = _in_memory(sizes, rule, data) and not (whole and cut_smaller)
+    loaded = [
+        problems.decoded(rows, rule, keep=keep) if keep or problems.skip else (rows, None)
+        for rows in splits
+    ]
+    classes, notices = problems.check_classes([rows for rows, _ in loaded])
     problems.raise_if_any()
     return {
-        rows.title: _split(rows, rule, decoded, classes, (*rows.listing.notices, *notices[place]))
-        for place, (rows, decoded) in enumerate(zip(splits, pixels, strict=True))
+        rows.title: _split(rows, rule, pixels, classes, (*rows.listing.notices, *noted))
+        for (rows, pixels), noted in zip(loaded, notices, strict=True)
     }
+
+
+def _scanned(title: str, listing: Listing, data: Data, problems: _Problems) -> _Rows:
+    """Return the rows of a split that have a label and an image that can be read."""
+    problems.listed(listing)
+    scan = scan_images(listing.images, _color(data), _scans(data))
+    rows = _Rows(title, listing, scan, np.arange(len(listing.labels)), listing.left_out)
+    return problems.check_rows(rows)
 
 
 class _Problems:
@@ -194,7 +195,7 @@ class _Problems:
             return rows, None
         pixels, reasons = decode_all(rows.encoded(rule), rows.threads(), keep=keep)
         if not reasons:
-            return rows, pixels
+            return rows, pixels if keep else None
         intact = np.setdiff1d(np.arange(len(rows.kept)), list(reasons))
         broken = {int(rows.kept[place]): why for place, why in reasons.items()}
         return self._without_broken(rows, broken), pixels[intact] if keep else None
