@@ -98,8 +98,10 @@ def load_splits(
     splits = [_scanned(title, listing, data, problems) for title, listing in listings.items()]
     sizes = sum((rows.sizes() for rows in splits), Counter())
     problems.check_sizes(sizes, data)
+    grey = all(rows.scan.grey[rows.kept].all() for rows in splits)
+    bars = data.fit == "letterbox" and len(set(_color(data))) > 1
     rule = Rule(
-        channels=1 if all(rows.scan.grey[rows.kept].all() for rows in splits) else 3,
+        channels=1 if grey and not bars else 3,
         size=data.image_size,
         center_crop=data.center_crop,
         fit=data.fit,

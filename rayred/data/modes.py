@@ -75,7 +75,7 @@ def _scaled_floats(image: Image.Image) -> Image.Image:
     low, high = float(samples.min()), float(samples.max())
     if not (low * 255 > -0.5 and high * 255 < 255.5):  # true of what is not a number, too
         raise ValueError(f"float pixels from {low:g} to {high:g}; expected 0 to 1")
-    levels = np.rint(np.clip(samples, 0, 1) * np.float32(255))
+    levels = np.rint(samples * np.float32(255))
     return _from_levels(levels.astype(np.uint8), getattr(image, "tag_v2", {}))
 
 

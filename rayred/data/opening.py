@@ -74,6 +74,8 @@ def as_file(encoded: bytes | str) -> IO[bytes]:
 def open_image(file: IO[bytes]) -> ImageFile:
     """Return the image in a file, its pixels not yet decoded; raise any error if there is none."""
     image = Image.open(file, formats=_formats())
+    # Of a row that is longer than a block, Pillow copies what it has again with each block.
+    image.decodermaxblock = max(image.decodermaxblock, 8 * image.width)
     if isinstance(image, TiffImageFile):
         rows = max(extents[3] for _, extents, *_ in image.tile if extents)
         if rows < image.tag_v2[_HEIGHT]:  # Pillow would make the others black

@@ -190,8 +190,9 @@ def _pngs() -> Iterator[OddImage]:
             samples[:, :, None] * (255 // top),
             grey=True,
         )
-        trns = chunk(b"tRNS", struct.pack(">H", int(samples[2, 2])))
-        alpha = np.where(samples == samples[2, 2], 0, 255)
+        key = 0 if depth == 1 else 1  # not white
+        trns = chunk(b"tRNS", struct.pack(">H", key))
+        alpha = np.where(samples == key, 0, 255)
         yield OddImage(
             f"png grey {depth} tRNS",
             png(samples, depth, 0, before=trns),
@@ -539,9 +540,26 @@ def _avifs() -> Iterator[OddImage]:
     yield OddImage("avif", encode(SMOOTH, "AVIF", **best), SMOOTH, 12)
     alpha = np.where(SMOOTH_GREY < 96, 0, 255).astype(np.uint8)
     data = encode(np.dstack([SMOOTH, alpha]), "AVIF", **best)
-    yield OddImage("avif alpha", data, on(255, SMOOTH, alpha), 24)
+    yield OddImage("avif alpha", data, on(255, SMOOTH, alpha), 40)
     turned = np.ascontiguousarray(ORIENTED[6](SMOOTH))
     yield OddImage("avif exif 6", encode(turned, "AVIF", exif=exif(6), **best), SMOOTH, 12)
+
+
+def _psd_of_two_layers() -> bytes:
+    layer = struct.pack(">4iHHI", 0, 0, 5, 7, 1, 0, 37) + b"8BIMnorm" + b"\xff\0\0\0" + bytes(4)
+    pixels = struct.pack(">H", 0) + GREY.tobytes() + b"\0"
+    layers = struct.pack(">h", 2) + 2 * layer + 2 * pixels
+    layers += b"\0" * (len(layers) % 2)
+    section = struct.pack(">I", len(layers)) + layers
+    return (
+        b"8BPS"
+        + struct.pack(">H6xHIIHH", 1, 3, 5, 7, 8, 3)
+        + bytes(8)
+        + struct.pack(">I", len(section))
+        + section
+        + struct.pack(">H", 0)
+        + np.moveaxis(RGB, 2, 0).tobytes()
+    )
 
 
 def _others() -> Iterator[OddImage]:
@@ -555,6 +573,12 @@ def _others() -> Iterator[OddImage]:
     yield OddImage(
         "ico bmp", encode(icon, "ICO", sizes=[(16, 16)], bitmap_format="bmp"), on(255, square, mask)
     )
+    picture = png(INDEX, 8, 3, before=chunk(b"PLTE", COLOURS.tobytes()))
+    entry = struct.pack("<BBBBHHII", 7, 5, 0, 0, 1, 8, len(picture), 22)
+    yield OddImage("ico png palette", b"\0\0\1\0\1\0" + entry + picture, COLOURS[INDEX])
+    pixel = encode(np.array([[[9, 50, 200, 255]]], np.uint8), "TGA")[:22]  # without a footer
+    yield OddImage("tga one pixel", pixel, np.array([[[9, 50, 200]]], np.uint8))
+    yield OddImage("psd layers", _psd_of_two_layers(), RGB)
     for rle in (False, True):
         name = "tga rle" if rle else "tga"
         yield OddImage(f"{name} rgb", encode(RGB, "TGA", rle=rle), RGB)
