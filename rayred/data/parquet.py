@@ -65,8 +65,8 @@ class ParquetRows:
     """The images of Parquet files, as a `Source`."""
 
     files: tuple[ParquetFile, ...] = field(repr=False)
-    folder: str
-    """Folder of the copies, on every node."""
+    root: str
+    """`data.root`; a home folder in it is that of each node. The copies are in its `parquet`."""
     most_gb: float | None
     """Most that all copies there take up; None: half of what the disk has for them."""
 
@@ -86,7 +86,7 @@ class ParquetRows:
 
     def _copy(self, file: ParquetFile) -> list[Path]:
         """Return the Arrow files with the images of a Parquet file."""
-        cache = Path(self.folder)
+        cache = home_expanded(self.root) / "parquet"
         place = cache / file.digest()
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f".{place.name}.lock"):
@@ -186,7 +186,8 @@ def list_files(
         )
     joined, classes = join_labels(labels)
     most = None if data.cache_gb == "auto" else data.cache_gb
-    source = ParquetRows(tuple(sources), str(home_expanded(data.root) / "parquet"), most)
+    root = data.root if data.root.startswith("~") else str(Path(data.root).absolute())
+    source = ParquetRows(tuple(sources), root, most)
     images = StoredImages(source, np.arange(len(joined)))
     return Listing(images, joined, classes, names, notices=tuple(notices))
 
