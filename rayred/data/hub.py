@@ -36,12 +36,12 @@ class HubRows:
     """Name on the hub, or a folder or Arrow file that every node can open."""
     split: str
     column: str
-    fingerprint: str
-    """What `datasets` tells versions of the data apart by."""
+    version: str
+    """Another text when the rows or their files are others."""
 
     def stamp(self) -> str:
-        """Return a digest of the place, split and fingerprint."""
-        text = f"{self.place}\0{self.split}\0{self.column}\0{self.fingerprint}"
+        """Return a digest of the place, split, column and version."""
+        text = f"{self.place}\0{self.split}\0{self.column}\0{self.version}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def open(self) -> datasets.Dataset:
@@ -108,6 +108,13 @@ def _listing(where: str, place: str, split: str, opened: datasets.Dataset, data:
     source = HubRows(place, split, columns.image, fingerprint)
     images = StoredImages(source, np.arange(len(labels)))
     return Listing(images, labels, classes, names, notices=columns.notices)
+
+
+def _version(opened: datasets.Dataset) -> str:
+    """Return what tells versions of a data set apart: its fingerprint, sizes and times of files."""
+    files = [Path(one["filename"]).stat() for one in opened.cache_files]
+    sizes = [(status.st_size, status.st_mtime_ns) for status in files]
+    return f"{opened._fingerprint} {sizes}"
 
 
 def _column(opened: datasets.Dataset, name: str) -> pa.ChunkedArray:

@@ -50,6 +50,16 @@ def test_chosen_rows_are_the_rows_of_the_saved_data_set(tmp_path, load, how):
     assert train.rows.tolist() == [0, 1, 2]
 
 
+def test_other_images_in_the_same_place_are_seen(tmp_path, load):
+    digests = set()
+    for level in (1, 2):
+        rows_of([level], [0]).save_to_disk(tmp_path / "saved")
+        train = load.train(f"hf:{tmp_path}/saved", load="stream")
+        assert values(train) == [level]
+        digests.add(train.digest)
+    assert len(digests) == 2
+
+
 def test_a_test_split_without_labels_is_passed_over_and_said(tmp_path, load):
     hidden = rows_of([5, 6], [-1, -1])
     splits = {"train": TRAIN, "test": hidden, "validation": TEST}
