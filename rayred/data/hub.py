@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pyarrow import fs
 
 from rayred.config import Data
 from rayred.data.cache import quiet_datasets
-from rayred.data.images import StoredImages, images_of
+from rayred.data.images import StoredImages, digest_of, images_of
 from rayred.data.labels import read_labels
 from rayred.data.listing import Listing
 from rayred.data.parquet import list_files
@@ -41,8 +40,7 @@ class HubRows:
 
     def stamp(self) -> str:
         """Return a digest of the place, split, column and version."""
-        text = f"{self.place}\0{self.split}\0{self.column}\0{self.version}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(self.place, self.split, self.column, self.version)
 
     def open(self) -> datasets.Dataset:
         """Return the images; from the hub, they are downloaded once a node."""
@@ -104,8 +102,7 @@ def _listing(where: str, place: str, split: str, opened: datasets.Dataset, data:
         _column(opened, columns.label), columns.names, f"{where}: column {columns.label!r}"
     )
     names = [f"{split} {row}" for row in range(len(labels))]
-    fingerprint = str(opened._fingerprint)
-    source = HubRows(place, split, columns.image, fingerprint)
+    source = HubRows(place, split, columns.image, _version(opened))
     images = StoredImages(source, np.arange(len(labels)))
     return Listing(images, labels, classes, names, notices=columns.notices)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 IMAGE = "image"
 """Column of the images in what a `Source` opens: a struct of bytes and path."""
+PARTS = 16
+"""Parts of a batch that threads take from each other."""
 
 
 def digest_of(*parts: str | NDArray[np.generic]) -> str:
@@ -36,10 +38,6 @@ def digest_of(*parts: str | NDArray[np.generic]) -> str:
             total.update(f"{part.shape}{part.dtype.str}".encode())
             total.update(np.ascontiguousarray(part).data)
     return total.hexdigest()[:32]
-
-
-PARTS = 16
-"""Parts of a batch that threads take from each other."""
 
 
 class Images(Protocol):

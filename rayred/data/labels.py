@@ -43,7 +43,7 @@ def read_labels(column: pa.ChunkedArray, names: Sequence[str] | None, where: str
     if pa.types.is_null(kind):
         return np.full(len(column), -1), tuple(names or ())
     integers = pa.types.is_integer(kind)
-    if not (integers or pa.types.is_boolean(kind) or _is_text(kind)):
+    if not (integers or pa.types.is_boolean(kind) or is_text(kind)):
         raise DataError(
             f"{where}: is {kind}; expected integers, text, categories or true and false"
         )
@@ -85,7 +85,8 @@ def _merged(labels: NDArray[np.int64], classes: Sequence[str]) -> Labels:
     return new[labels], tuple(unique)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column holds text."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )

@@ -250,7 +250,7 @@ def _split(
     if animated:
         notices = [
             *notices,
-            f"{animated:,} {rows.title} images are animated: first frames are used",
+            f"{animated:,} {rows.title} images have several frames: the first of each is used",
         ]
     return Split(
         rows.encoded(rule) if pixels is None else pixels,

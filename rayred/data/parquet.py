@@ -7,7 +7,6 @@ Arrow files of its own, which are mapped into memory.
 from __future__ import annotations
 
 import glob
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from pyarrow import fs
 
 from rayred.config import Data
 from rayred.data.cache import home_expanded, make_room, quiet_datasets
-from rayred.data.images import StoredImages, images_of
+from rayred.data.images import StoredImages, digest_of, images_of
 from rayred.data.labels import Labels, join_labels, read_labels
 from rayred.data.listing import Listing
 from rayred.data.tables import Columns, class_names, find_columns
@@ -56,8 +55,7 @@ class ParquetFile:
 
     def digest(self) -> str:
         """Return a digest of path, column, size and time."""
-        text = f"{self.uri}\0{self.path}\0{self.column}\0{self.size}\0{self.time}"
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return digest_of(self.uri, self.path, self.column, str(self.size), str(self.time))
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class ParquetRows:
 
     def stamp(self) -> str:
         """Return a digest of the paths, sizes and times of the files."""
-        return hashlib.sha256("".join(file.digest() for file in self.files).encode()).hexdigest()
+        return digest_of(*(file.digest() for file in self.files))
 
     def open(self) -> datasets.Dataset:
         """Return the images, copied first where this node has no copy yet."""

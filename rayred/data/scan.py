@@ -11,13 +11,13 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.images import EncodedImages, Images, PixelImages, digest_of
+from rayred.data.images import EncodedImages, FileImages, Images, PixelImages, digest_of
 from rayred.data.opening import as_file
 from rayred.data.rule import Encoded, UndecodableError, read_header
 from rayred.files import replacing
@@ -48,15 +48,6 @@ class Scan:
     reasons: tuple[str, ...]
     """N texts: why an image cannot be read; empty if it can."""
 
-    def readable(self) -> NDArray[np.bool_]:
-        """Return (N,) whether each image can be read."""
-        return np.array([not reason for reason in self.reasons], bool)
-
-    def take(self, rows: NDArray[np.int64]) -> Scan:
-        """Return what is known of the images at `rows`, (n,) int64."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "reasons"}
-        return replace(self, **arrays, reasons=tuple(self.reasons[row] for row in rows))
-
 
 def scan_images(images: Images, background: tuple[int, int, int], cache: Path | None) -> Scan:
     """Return what all images say of themselves; their pixels are not decoded.
@@ -81,7 +72,8 @@ def scan_images(images: Images, background: tuple[int, int, int], cache: Path | 
         kept = _load(place, len(images))
         if kept is not None:
             return kept
-    width, height, grey, animated, digests, reasons = zip(*_each(images, background), strict=True)
+    looks = zip(*_each(images, background), strict=True)
+    width, height, grey, animated, digests, reasons, lasting = looks
     scan = Scan(
         np.array(width),
         np.array(height),
@@ -90,19 +82,25 @@ def scan_images(images: Images, background: tuple[int, int, int], cache: Path | 
         np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES),
         reasons,
     )
-    if place is not None:
+    if place is not None and all(lasting):
         _save(place, scan)
     return scan
 
 
-_One = tuple[int, int, bool, bool, bytes, str]
-"""Width, height, grey, animated, digest and reason."""
+_One = tuple[int, int, bool, bool, bytes, str, bool]
+"""Width, height, grey, animated, digest, reason, and whether this lasts as long as the stamp."""
 
 
 def _each(images: Images, background: tuple[int, int, int]) -> Iterator[_One]:
+    # The stamp of a table does not change with files that its rows name.
+    stamped = isinstance(images, FileImages)
+
     def chunk(first: int) -> list[_One]:
         rows = np.arange(first, min(first + CHUNK, len(images)))
-        return [_look_at(encoded, background) for encoded in images.read(rows)]
+        return [
+            _look_at(encoded, background, stamped or not isinstance(encoded, str))
+            for encoded in images.read(rows)
+        ]
 
     with (
         progress_bar("reading images", "image", len(images)) as bar,
@@ -113,7 +111,7 @@ def _each(images: Images, background: tuple[int, int, int]) -> Iterator[_One]:
             yield from part
 
 
-def _look_at(encoded: Encoded, background: tuple[int, int, int]) -> _One:
+def _look_at(encoded: Encoded, background: tuple[int, int, int], lasting: bool) -> _One:
     digest = bytes(DIGEST_BYTES)
     assert not isinstance(encoded, np.ndarray)
     try:
@@ -121,9 +119,11 @@ def _look_at(encoded: Encoded, background: tuple[int, int, int]) -> _One:
             content = file.read()
         digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
         header = read_header(content, background)
-    except (UndecodableError, ValueError, OSError) as error:
-        return 0, 0, True, False, digest, str(getattr(error, "strerror", None) or error)
-    return header.width, header.height, header.grey, header.animated, digest, ""
+    except (UndecodableError, ValueError) as error:
+        return 0, 0, True, False, digest, str(error), lasting
+    except OSError as error:  # of the file system: it may be another one the next time
+        return 0, 0, True, False, digest, error.strerror or str(error), False
+    return header.width, header.height, header.grey, header.animated, digest, "", lasting
 
 
 def _of_pixels(pixels: NDArray[np.uint8]) -> Scan:
@@ -212,6 +212,6 @@ def decode_all(
         ThreadPoolExecutor(threads or os.cpu_count()) as pool,
     ):
         for part in pool.map(chunk, range(0, len(images), CHUNK)):
-            bar.update(CHUNK)
+            bar.update(min(CHUNK, len(images) - bar.n))
             reasons.update(part)
     return pixels, reasons

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from rayred.config import Data
+from rayred.data.labels import is_text
 from rayred.errors import DataError
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "webp")
@@ -76,13 +77,7 @@ def is_label(kind: pa.DataType) -> bool:
     """Return whether a column can hold labels: integers, text, categories or truth values."""
     if pa.types.is_dictionary(kind):
         return is_label(kind.value_type)
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-    )
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind))
 
 
 def features_of(schema: pa.Schema, where: str) -> Mapping[str, Any]:

@@ -140,6 +140,23 @@ def test_a_path_is_read_where_there_are_no_bytes(tmp_path, load, how):
     assert values(load.train(f"parquet:{tmp_path}/b.parquet", load=how)) == [7]
 
 
+@LOADS
+def test_files_that_rows_name_are_looked_at_every_time(tmp_path, load, how):
+    """The table stays as it is when such a file comes, or changes."""
+    file = tmp_path / "7.png"
+    images = [{"bytes": None, "path": str(file)}, *structs(3)]
+    write_parquet(tmp_path / "a.parquet", images, [0, 1])
+    name, digests = f"parquet:{tmp_path}/a.parquet", set()
+    with pytest.raises(DataError, match="No such file"):
+        load.train(name, load=how)
+    for level in (7, 8):
+        file.write_bytes(encoded(level))
+        train = load.train(name, load=how)
+        assert values(train) == [level, 3]
+        digests.add(train.digest)
+    assert len(digests) == 2
+
+
 def test_columns_are_found_by_type_and_name_and_said_where_several_fit(tmp_path, load):
     table = {"img": structs(1, 2), "coarse_label": [0, 0], "fine_label": [0, 1], "id": [8, 9]}
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
