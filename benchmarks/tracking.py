@@ -37,7 +37,7 @@ DATASET: dict[str, str | int] = {
 def write_runs(uri: str, folder: Path, count: int) -> list[float]:
     """Log a study of `count` trials; returns the seconds that each took."""
     seconds = []
-    with open_store(folder, "", list) as store:
+    with open_store(folder, make=True) as store:
         store.begin("study")
         tracker = Tracker(uri, EXPERIMENT, store, folder.name, {})
         tracker.start(DATASET)

@@ -123,7 +123,23 @@ def parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="make the figures and the page of a run again")
     _add_folder(report)
+    report.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="new or empty folder to write to, as for a run that is at work or read-only (default:"
+        " DIR)",
+    )
     report.set_defaults(call=_report)
+
+    clean = commands.add_parser(
+        "clean", help="remove what earlier configs have made and the current one does not use"
+    )
+    _add_folder(clean)
+    clean.add_argument(
+        "--dry-run", action="store_true", help="only say what would be removed (default: remove it)"
+    )
+    clean.set_defaults(call=_clean)
 
     ui = commands.add_parser("ui", help="open MLflow's pages on a run, for this machine only")
     _add_folder(ui)
@@ -156,13 +172,14 @@ def _add_again(parser: argparse.ArgumentParser) -> None:
     again.add_argument(
         "--fresh",
         action="store_true",
-        help="delete what an earlier run left in the folder, and start over (default: go on)",
+        help="start over: what an earlier run has made is not used, and is replaced when its"
+        " replacement stands (default: go on)",
     )
     again.add_argument(
         "--update",
         action="store_true",
-        help="go on with settings that differ from the folder's: only what depends on them is"
-        " made again (default: refuse them)",
+        help="go on with settings that differ from the folder's: what does not depend on them is"
+        " used again, and what was made before stays (default: refuse them)",
     )
 
 
@@ -278,8 +295,19 @@ def _results(given: argparse.Namespace) -> int:
 def _report(given: argparse.Namespace) -> int:
     from rayred.review import report
 
-    report(given.dir)
-    print(given.dir / "report.html")
+    report(given.dir, given.out)
+    print((given.out or given.dir) / "report.html")
+    return 0
+
+
+def _clean(given: argparse.Namespace) -> int:
+    from rayred.review import clean
+
+    found = clean(given.dir, dry_run=given.dry_run)
+    for path in found.paths():
+        print(path)
+    done = "would be removed" if given.dry_run else "are removed"
+    print(f"{len(found.paths()):,} folders, {found.bytes / 1e6:,.1f} MB, {done}")
     return 0
 
 

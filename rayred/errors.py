@@ -35,6 +35,10 @@ class RunFolderError(RayredError):
     exit_code = 2
 
 
+class FolderClosedError(RunFolderError):
+    """A run folder that cannot be written now: another rayred is at work in it, or read-only."""
+
+
 class TrainingError(RayredError):
     """A training that failed, for example because its loss is not finite."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
@@ -11,15 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
+TEMPORARY = re.compile(r"\..+\.rayred-[0-9a-f]{32}(\.[^.]*)?")
 """Names of files and folders that are being written."""
+
+
+def temporary_beside(target: Path) -> Path:
+    """Return a name in the same folder that nothing has, for what is being written."""
+    return target.with_name(f".{target.name}.rayred-{uuid.uuid4().hex}{target.suffix}")
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that takes its place at the end, if nothing fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
+    temporary = temporary_beside(target)
     try:
         yield temporary
         if target.is_dir():
@@ -30,9 +37,11 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON; the file appears whole or not at all."""
+    """Write JSON; the file appears whole or not at all, also after a loss of power."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
+        sync(temporary)
+    sync(path.parent)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -42,6 +51,21 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.clustering.on_ray import RayMap, check_backend
 from rayred.config import Experiment
-from rayred.config.file import dump_experiment
 from rayred.data import Dataset
-from rayred.data.dataset import write_left_out
+from rayred.data.stages import IMAGES, LEFT_OUT, describe_changes
 from rayred.machines.connect import Cluster, share
+from rayred.machines.environment import Environment
 from rayred.machines.layout import Layout, fixed_resources
 from rayred.results.trial import Trial
-from rayred.review import stored_experiment
-from rayred.store import Store, check_store, open_store
-from rayred.training import Task
+from rayred.stages import CONFIG, DATASET
+from rayred.store import CHECKPOINTS, Store, check_folder, check_no_changes, open_store
+from rayred.study import keep_config, stored_experiments
+from rayred.training import Task, Trained
 from rayred.training.on_ray import resolve_precision
 
 logger = logging.getLogger(__name__)
-
-LEFT_OUT = "left-out.csv"
-"""What the data set has beside the images that are used, with the reason of each."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,19 @@ class StudyKeys:
         """Return the key of a trial."""
         return self._training(subset, trial.seed, self.experiment.resources.trial_numerics())
 
+    def embeddings(self, reference: Trained) -> str:
+        """Return the key of the embeddings of all training images."""
+        arrays = {name: weight.numpy() for name, weight in reference.weights.items()}
+        weights = keys.weights(arrays)
+        return keys.embeddings(dataset=self.dataset, model=self.experiment.model, weights=weights)
+
     def trees(self, embeddings: str) -> str:
-        """Return the key of the trees of all classes."""
+        """Return the key of the trees of all classes, by the digest of the embeddings."""
         linkage, fraction = self.experiment.linkage, min(self.experiment.sweep.fractions)
         return keys.trees(embeddings=embeddings, linkage=linkage.deciding(), fraction=fraction)
 
     def subsets(self, trees: str) -> str:
-        """Return the key of the subsets of all selectors."""
+        """Return the key of the subsets of all selectors, by the digest of the trees."""
         sweep = self.experiment.sweep
         return keys.subsets(
             trees=trees,
@@ -120,18 +124,25 @@ class Job:
 
 
 def begin(experiment: Experiment, path: Path, *, fresh: bool, update: bool) -> Experiment:
-    """Return the experiment as the study in a folder has fixed it, before any work starts.
+    """Return the experiment as a study in a folder has fixed it, before any work starts.
 
     Raises
     ------
     RunFolderError
         The folder cannot hold the study.
     """
-    stored = None if fresh else stored_experiment(path)
-    if stored is not None:
-        experiment = experiment.fixed_as(stored)
-    check_store(path, lambda: _differences(experiment, path), fresh=fresh, update=update)
+    check_folder(path)
+    stored = stored_experiments(path)
+    fixed = [experiment.fixed_as(one) for one in stored]
+    same = [ours for ours, theirs in zip(fixed, stored, strict=True) if _same(ours, theirs)]
+    experiment = next(iter([*same, *fixed]), experiment)
+    if stored and not (fresh or update):
+        check_no_changes(path, experiment.differences(stored[0], images=False))
     return experiment
+
+
+def _same(ours: Experiment, theirs: Experiment) -> bool:
+    return not ours.differences(theirs, images=False)
 
 
 @contextmanager
@@ -164,23 +175,53 @@ def open_job(
     layout = Layout.plan(experiment.resources, experiment.storage, cluster, path)
     for linkage in experiment.linkages():
         check_backend(linkage, layout.clustering)
-    config = dump_experiment(experiment)
-
-    def changes() -> Sequence[str]:
-        return _differences(experiment, path)
-
-    with open_store(path, config, changes, fresh=fresh, update=update) as store:
-        store.begin(StudyKeys(experiment, dataset.digest).study())
+    environment = asdict(Environment.describe(cluster))
+    with open_store(path, environment, make=True) as store:
+        _check_images(store, experiment, dataset, changing=fresh or update)
+        store.begin(StudyKeys(experiment, dataset.digest).study(), fresh=fresh)
+        keep_config(store, experiment)
+        _keep_dataset(store, dataset)
         if layout.storage.startswith(str(store.path)):
-            store.place("ray")
-        write_left_out(store.place(LEFT_OUT), dataset.splits())
+            store.place(CHECKPOINTS)
         for notice in dataset.notices():
             logger.warning("%s", notice)
         if any(split.left_out for split in dataset.splits().values()):
-            logger.warning("what is left out is listed in %s", store / LEFT_OUT)
+            logger.warning("what is left out is listed in %s", store / "left-out.csv")
         yield Job(experiment, store, dataset, share(dataset), layout.within(store.identity))
 
 
-def _differences(experiment: Experiment, path: Path) -> list[str]:
-    stored = stored_experiment(path)
-    return [] if stored is None else experiment.differences(stored)
+def _check_images(store: Store, experiment: Experiment, dataset: Dataset, changing: bool) -> None:
+    """Say how many images have changed since the study in a folder.
+
+    Raises
+    ------
+    RunFolderError
+        The images are others, the settings select others, and this is not wanted.
+    """
+    stored, before = store.current(CONFIG), store.current(IMAGES)
+    if stored is None or before is None or before.key == dataset.digest:
+        return
+    selected = experiment.differences(stored.value)
+    if selected and not changing:
+        check_no_changes(store.path, selected)
+    if not selected:
+        splits = {title: split.fingerprints() for title, split in dataset.splits().items()}
+        logger.warning(
+            "the data set has changed since the study in %s (%s): what depends on it is made anew,"
+            " and what was made before stays",
+            store.path,
+            "; ".join(describe_changes(before.value, splits)) or "in how its images are read",
+        )
+
+
+def _keep_dataset(store: Store, dataset: Dataset) -> None:
+    """Keep facts of the data set, which images there are, and what it leaves out."""
+    splits, key = dataset.splits(), dataset.digest
+    sizes = [int(size) for size in dataset.test.class_sizes()]
+    store.keep(DATASET, key, lambda: {**dataset.facts(), "test_class_sizes": sizes})
+    store.keep(IMAGES, key, lambda: {name: one.fingerprints() for name, one in splits.items()})
+    left_out = {
+        title: [[one.row, one.name, one.reason] for one in split.left_out]
+        for title, split in splits.items()
+    }
+    store.keep(LEFT_OUT, keys.digest("left-out", 1, {"rows": left_out}), lambda: splits)

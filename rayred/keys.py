@@ -62,20 +62,45 @@ def training(
     return digest("training", 3, {**inputs, "numerics": asdict(numerics)})
 
 
-def embeddings(*, training: str) -> str:
-    """Return the key of the embeddings of all training images by a trained network."""
-    return digest("embeddings", 3, {"training": training})
+def weights(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the digest of a trained network's weights by name."""
+    return digest("weights", 1, {name: array(values) for name, values in arrays.items()})
+
+
+def embeddings(*, dataset: str, model: str, weights: str) -> str:
+    """Return the key of the embeddings of all training images by a trained network.
+
+    Parameters
+    ----------
+    dataset
+        Content digest of the data set.
+    model
+        Name of the network.
+    weights
+        Digest of its weights.
+    """
+    return digest("embeddings", 4, {"dataset": dataset, "model": model, "weights": weights})
 
 
 def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
-    """Return the key of the trees of all classes, down to the smallest fraction wanted."""
+    """Return the key of the trees of all classes, down to the smallest fraction wanted.
+
+    Parameters
+    ----------
+    embeddings
+        Digest of the embeddings' content, so that none are mixed up with others made again.
+    linkage
+        Settings of the linkage that decide trees.
+    fraction
+        The fraction.
+    """
     return digest("trees", 2, {"embeddings": embeddings, "linkage": linkage, "fraction": fraction})
 
 
 def subsets(
     *, trees: str, fractions: Sequence[float], selectors: Sequence[str], trials: int, seed: int
 ) -> str:
-    """Return the key of all subsets of a sweep."""
+    """Return the key of all subsets of a sweep; `trees` is the digest of their content."""
     inputs = {"trees": trees, "fractions": list(fractions), "selectors": list(selectors)}
     return digest("subsets", 2, {**inputs, "trials": trials, "seed": seed})
 
@@ -124,6 +149,26 @@ def study(*, dataset: str, settings: Values) -> str:
         All settings that decide results.
     """
     return digest("study", 1, {"dataset": dataset, "settings": settings})
+
+
+def report(*, study: str, name: str, parts: Values) -> str:
+    """Return the key of the results, figures and page of a study.
+
+    Parameters
+    ----------
+    study
+        Key of the study.
+    name
+        Its name.
+    parts
+        Digests of the contents of what it reports on, by stage.
+    """
+    return digest("report", 1, {"study": study, "name": name, "parts": parts})
+
+
+def pruned(*, dataset: str, trees: str, fraction: float) -> str:
+    """Return the key of a smaller data set, by the digests of the data set and of the trees."""
+    return digest("pruned", 1, {"dataset": dataset, "trees": trees, "fraction": fraction})
 
 
 def array(values: NDArray[Any]) -> str:

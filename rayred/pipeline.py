@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,25 +23,25 @@ from rayred.data import load_dataset
 from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
-from rayred.machines.environment import Environment
 from rayred.machines.tune import Runner
 from rayred.progress import progress_bar
-from rayred.results.table import save_results
 from rayred.results.trial import TrialResult
-from rayred.review import (
-    TRIALS,
-    emptied_classes,
-    record_sweep,
-    start_tracking,
-    trials_so_far,
-    write_study,
-)
+from rayred.review import Study, finished_study
 from rayred.search.on_ray import CandidateTraining, Images, search_settings
-from rayred.search.results import Candidate, Found, load_candidate
+from rayred.search.results import Candidate, Found
 from rayred.search.trial import Judgement, hold_out
 from rayred.selection import Candidates, Subset, make_subsets
-from rayred.stages import EMBEDDINGS, REFERENCE, SEARCH, SUBSETS, TREES
-from rayred.store import Made
+from rayred.stages import (
+    SEARCH,
+    SUBSETS,
+    TREES,
+    TRIAL,
+    candidate_stage,
+    kept_candidates,
+    trial_stage,
+)
+from rayred.store import ENVIRONMENT, Made
+from rayred.study import emptied_classes, keep_report, report_of, start_tracking, trials_so_far
 from rayred.sweep.on_ray import PackTraining, run_sweep
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.on_ray import monitoring
@@ -50,28 +49,9 @@ from rayred.tracking.tracker import Tracker
 from rayred.training import Trained
 from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
 from rayred.training.on_ray import embed_with_ray, train_with_ray
-from rayred.verdict import Verdict, judge
+from rayred.training.stages import EMBEDDINGS, REFERENCE
 
 logger = logging.getLogger(__name__)
-
-CANDIDATES = "search"
-"""Folder within the run folder with the result of every candidate."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A finished study."""
-
-    folder: Path
-    """The run folder."""
-    verdict: Verdict
-    failed: tuple[TrialResult, ...]
-    """Trials that failed by themselves."""
-    tracking_uri: str
-    tracking_failure: str | None
-    """Why MLflow did not take all of the study; None if it did."""
-    found: Found | None = None
-    """The settings found by a search; None where nothing was searched for."""
 
 
 def run(
@@ -105,14 +85,18 @@ def run(
     if not isinstance(experiment, Experiment):
         experiment = load_experiment(experiment_path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
+    experiment = experiment.with_absolute_paths()
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole = experiment.needs_whole_images()
     dataset = load_dataset(experiment.dataset, experiment.data, whole=whole)
+    if not fresh:
+        finished = finished_study(experiment, path, dataset, update=update)
+        if finished is not None:
+            return finished
     with (
         connect(address) as cluster,
         open_job(experiment, path, dataset, cluster, fresh=fresh, update=update) as job,
     ):
-        Environment.describe(cluster).save(job.store)
         tracker = start_tracking(job.experiment, job.store, dataset.facts())
         metrics = job.experiment.tracking.system_metrics
         with _failing(tracker), monitoring(tracker, metrics):
@@ -123,11 +107,15 @@ def run(
                 trees = cluster_classes(job, embeddings, map)
                 subsets = choose_subsets(job, embeddings, trees, map)
             results = _sweep(job, subsets, tracker)
-            verdict = judge(job.experiment.dataset_name, results, job.experiment.verdict.margin)
-            write_study(job.experiment, job.store, dataset, verdict, results, found)
+            report = report_of(job.store, job.experiment, dataset, results)
+            keep_report(job.store, report)
+            job.store.finish()
             tracker.finish(reference.value)
+            if tracker.failure is None:
+                job.store.track(tracker.uri, tracker.experiment)
     failed = tuple(result for result in results if result.status == "failed")
-    return Study(job.store.path, verdict, failed, tracker.uri, tracker.failure, found)
+    uri, failure = tracker.uri, tracker.failure
+    return Study(job.store.path, report.verdict, failed, uri, failure, found)
 
 
 @contextmanager
@@ -145,25 +133,22 @@ def _find_settings(job: Job, tracker: Tracker) -> tuple[Job, Found | None]:
     sweep, seed = job.experiment.sweep, job.experiment.seed
     if not sweep.space:
         return job, None
-    stored = job.store.all_kept(CANDIDATES)
-    known = {key: load_candidate(one["candidate"]) for key, one in stored.items()}
     train = CandidateTraining(
         choose=job.experiment.candidate,
         judgement=Judgement.of(sweep, seed),
         images=Images.of(*hold_out(job.dataset, sweep.search.validation, seed)),
         numerics=job.experiment.resources.trial_numerics(),
         layout=job.layout,
-        known=known,
+        known=kept_candidates(job.store),
     )
     key = keys.search(start=train.key({}), space=sweep.space, settings=sweep.search.deciding())
 
     def keep(candidate_key: str, candidate: Candidate) -> None:
-        content = {"search": key, "candidate": asdict(candidate)}
-        job.store.keep(CANDIDATES, candidate.name, candidate_key, content)
+        job.store.keep(candidate_stage(key, candidate.name), candidate_key, lambda: candidate)
         tracker.log_candidate(candidate)
 
     def search() -> Found:
-        before = [known[name] for name, one in stored.items() if one["search"] == key]
+        before = list(kept_candidates(job.store, key).values())
         return search_settings(sweep, train, before, keep, Runner("search", job.layout))
 
     found = job.store.run(SEARCH, key, search).value
@@ -184,6 +169,8 @@ def train_reference(job: Job) -> Made[Trained]:
         return train_with_ray(job.task, job.dataset_ref, rows, scaling, storage, f"reference-{key}")
 
     reference = job.store.run(REFERENCE, key, train)
+    job.store.take({ENVIRONMENT.name: reference.environment})
+    job.store.show()
     accuracy = 100 * reference.value.test_accuracy
     logger.info("reference: accuracy %.2f %% on the %s images", accuracy, tested)
     return reference
@@ -191,7 +178,7 @@ def train_reference(job: Job) -> Made[Trained]:
 
 def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
     """Return the reference model's embeddings of all training images, (N, D) float32."""
-    key = keys.embeddings(training=reference.key)
+    key = job.keys.embeddings(reference.value)
     spec, weights = job.task.spec, reference.value.weights
 
     def embed_missing() -> EmbeddingParts:
@@ -219,7 +206,7 @@ def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Ma
         with clustering_errors():
             return grow(embeddings.value, labels, smallest, job.experiment.linkage)
 
-    return job.store.run(TREES, job.keys.trees(embeddings.key), cluster)
+    return job.store.run(TREES, job.keys.trees(embeddings.digest), cluster)
 
 
 def choose_subsets(
@@ -251,7 +238,7 @@ def choose_subsets(
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
-    kept = job.store.run(SUBSETS, job.keys.subsets(trees.key), choose).value
+    kept = job.store.run(SUBSETS, job.keys.subsets(trees.digest), choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 
 
@@ -269,7 +256,9 @@ def _sweep(job: Job, subsets: dict[str, Subset], tracker: Tracker) -> list[Trial
     plan = plan_trials(job.experiment.sweep, job.experiment.seed)
     digests = {name: keys.array(rows) for name, rows in subsets.items()}
     trial_keys = {trial.name: job.keys.trial(trial, digests[trial.subset]) for trial in plan}
-    record_sweep(job.store, trial_keys)
+    stages = {trial.name: trial_stage(trial.name) for trial in plan}
+    parts = {stages[name].name: key for name, key in trial_keys.items()}
+    job.store.take(parts, instead_of=TRIAL)
     results = {result.trial.name: result for result in trials_so_far(job.store, plan)}
     for result in results.values():
         tracker.log_trial(result)
@@ -281,7 +270,7 @@ def _sweep(job: Job, subsets: dict[str, Subset], tracker: Tracker) -> list[Trial
     with closing(run_sweep(missing, len(plan), train, Runner("sweep", job.layout))) as ended:
         for result in ended:
             name = result.trial.name
-            job.store.keep(TRIALS, name, trial_keys[name], asdict(result))
+            job.store.put(stages[name], trial_keys[name], result, result.train_seconds or 0.0)
             results[name] = result
             tracker.log_trial(result)
             logger.info(
@@ -292,6 +281,4 @@ def _sweep(job: Job, subsets: dict[str, Subset], tracker: Tracker) -> list[Trial
                 name,
                 result.describe(),
             )
-    in_order = [results[trial.name] for trial in plan]
-    save_results(job.store.place("results.parquet"), in_order)
-    return in_order
+    return [results[trial.name] for trial in plan]

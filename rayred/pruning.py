@@ -27,7 +27,7 @@ from rayred.machines.connect import connect
 from rayred.pipeline import choose_subsets, cluster_classes, embed, train_reference
 from rayred.results.trial import FULL
 from rayred.selection import Subset, subset_name
-from rayred.store import Made, Store
+from rayred.store import Made, Stage, Store
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ def prune(
     RayredError
         Something cannot be used as given, or failed; the message says what to do.
     """
-    experiment = _experiment(dataset, keep, overrides)
+    experiment = _experiment(dataset, keep, overrides).with_absolute_paths()
     path = Path(out)
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole_images = experiment.needs_whole_images()
-    images = load_train_split(dataset, experiment.data, whole=whole_images)
+    images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
     # There is no test split: the reference is tested on the images that it was trained on.
-    whole = Dataset(dataset, images, images)
+    whole = Dataset(experiment.dataset, images, images)
     given = None if embeddings is None else _given(embeddings, images)
     with (
         connect(address) as cluster,
@@ -97,7 +97,11 @@ def prune(
         trees = cluster_classes(job, space, map)
         subsets = choose_subsets(job, space, trees, map)
         kept = subsets[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
-        write_pruned(job.store, images, kept, trees.value.groups(keep))
+        chosen = Chosen(images, kept, trees.value.groups(keep))
+        key = keys.pruned(dataset=whole.digest, trees=trees.digest, fraction=keep)
+        job.store.keep(PRUNED, key, lambda: chosen)
+        write_images(job.store, chosen)
+        job.store.finish()
     return Pruned(job.store.path, images.rows[kept], len(images))
 
 
@@ -126,41 +130,47 @@ def _given(path: Path, images: Split) -> Made[NDArray[Any]]:
         check_rows(embeddings, images.labels, images.classes, rows)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
-    return Made(embeddings, keys.array(embeddings))
+    digest = keys.array(embeddings)
+    return Made(embeddings, digest, digest)
 
 
-def write_pruned(
-    store: Store, split: Split, kept: NDArray[np.int64], groups: NDArray[np.int64]
-) -> None:
-    """Write kept.npy, groups.parquet and, of images that are files, a tree of links to them.
+@dataclass(frozen=True)
+class Chosen:
+    """Which images of a data set are kept, and why the others are not."""
 
-    Parameters
-    ----------
-    store
-        Folder to write to.
-    split
-        The N images.
-    kept
-        (n,) int64, which of the N images are kept, ascending.
-    groups
-        (N,) redundant group of every image.
-    """
-    with replacing(store.place("kept.npy")) as temporary:
-        np.save(temporary, split.rows[kept])
+    split: Split
+    """The N images."""
+    kept: NDArray[np.int64]
+    """(n,) int64, which of the N images are kept, ascending."""
+    groups: NDArray[np.int64]
+    """(N,) redundant group of every image."""
+
+
+def _save_tables(folder: Path, chosen: Chosen) -> None:
+    """Write kept.npy and groups.parquet."""
+    split, kept = chosen.split, chosen.kept
+    np.save(folder / "kept.npy", split.rows[kept])
     table = pa.table(
         {
             "index": split.rows,
             "name": list(split.names),
             "class": [split.classes[label] for label in split.labels],
-            "group": groups,
+            "group": chosen.groups,
             "kept": np.isin(np.arange(len(split)), kept),
         }
     )
-    with replacing(store.place("groups.parquet")) as temporary:
-        pq.write_table(table, temporary)
+    pq.write_table(table, folder / "groups.parquet")
+
+
+PRUNED = Stage[Chosen, None]("pruned", _save_tables, lambda _: None)
+
+
+def write_images(store: Store, chosen: Chosen) -> None:
+    """Write the kept images, where they are files, into ``images/``."""
+    split = chosen.split
     if split.folder is not None:
         with replacing(store.place("images")) as temporary:
-            for index in kept:
+            for index in chosen.kept:
                 _link(split.folder / split.names[index], temporary / split.names[index])
 
 

@@ -1,23 +1,76 @@
-"""The stages of a study that leave a file or folder, and how each is saved and loaded."""
+"""The stages of a study that leave files; those that need torch are in `rayred.training.stages`."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import asdict
+from pathlib import Path
 
-from rayred.clustering.trees import ClassTrees, load_trees, save_trees
-from rayred.search.results import FOUND_FILE, Found, load_found, save_found
-from rayred.selection import Subset, load_subsets, save_subsets
-from rayred.store import Stage
-from rayred.training import Trained, load_trained, save_trained
-from rayred.training.embedding_parts import EmbeddingParts, load_embeddings, save_embeddings
+from rayred.clustering.trees import load_trees, save_trees
+from rayred.config import Experiment
+from rayred.config.file import dump_experiment, load_experiment
+from rayred.errors import ConfigError
+from rayred.results.trial import TrialResult
+from rayred.search.results import Candidate, load_candidate, load_found, save_found
+from rayred.selection import load_subsets, save_subsets
+from rayred.store import Stage, Store, json_stage, path_stage
 
-SEARCH = Stage[Found, Found]("search", FOUND_FILE, save_found, load_found)
-REFERENCE = Stage[Trained, Trained]("reference", "reference.pt", save_trained, load_trained)
-EMBEDDINGS = Stage[EmbeddingParts, NDArray[np.float32]](
-    "embeddings", "embeddings.npy", save_embeddings, load_embeddings
-)
-TREES = Stage[ClassTrees, ClassTrees]("trees", "trees.npz", save_trees, load_trees)
-SUBSETS = Stage[dict[str, Subset], dict[str, Subset]](
-    "subsets", "subsets", save_subsets, load_subsets
-)
+
+def _save_config(path: Path, experiment: Experiment) -> None:
+    path.write_text(dump_experiment(experiment))
+
+
+def _load_config(path: Path) -> Experiment:
+    try:
+        return load_experiment(path)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+CONFIG = path_stage("config", "config.yaml", _save_config, _load_config)
+DATASET = json_stage("dataset", "dataset.json", shown=False)
+"""Facts of the data set: those of `Dataset.facts`, and the test images of each class."""
+SEARCH = path_stage("search", "search.json", save_found, load_found)
+TREES = path_stage("trees", "trees.npz", save_trees, load_trees)
+SUBSETS = path_stage("subsets", "subsets", save_subsets, load_subsets)
+
+REPORT = "report"
+"""Name of the stage of results, figures and page."""
+TRIAL = "trial-"
+"""How the names of the stages of all trials begin."""
+CANDIDATE = "candidate-"
+"""How the names of the stages of all candidates begin."""
+
+
+def trial_stage(trial: str) -> Stage[TrialResult, TrialResult]:
+    """Return the stage of the trial of a name."""
+    stage = json_stage(f"{TRIAL}{trial}", "trial.json", shown=False)
+
+    def save(folder: Path, result: TrialResult) -> None:
+        stage.save(folder, asdict(result))
+
+    def load(folder: Path) -> TrialResult:
+        return TrialResult.from_json(stage.load(folder))
+
+    return Stage(stage.name, save, load, shown=False)
+
+
+def candidate_stage(search: str, candidate: str) -> Stage[Candidate, Candidate]:
+    """Return the stage of the candidate of a name, in the search of a key."""
+    return Stage(f"{CANDIDATE}{search}-{candidate}", _save_candidate, _load_candidate, shown=False)
+
+
+def kept_candidates(store: Store, search: str = "") -> dict[str, Candidate]:
+    """Return all candidates in a folder by key: those of one search, if its key is given."""
+    prefix = CANDIDATE + (f"{search}-" if search else "")
+    return {entry.key: _load_candidate(entry.folder) for entry in store.every(prefix)}
+
+
+_CANDIDATE_FILE = json_stage("candidate", "candidate.json")
+
+
+def _save_candidate(folder: Path, candidate: Candidate) -> None:
+    _CANDIDATE_FILE.save(folder, asdict(candidate))
+
+
+def _load_candidate(folder: Path) -> Candidate:
+    return load_candidate(_CANDIDATE_FILE.load(folder))

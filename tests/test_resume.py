@@ -57,14 +57,15 @@ def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
     finished, run_folder, tmp_path, caplog
 ):
     """Also: more trials are the same study, and only the missing ones are run."""
-    shutil.rmtree(run_folder / "trials")
+    for trial in (run_folder / "made").glob("trial-*"):
+        shutil.rmtree(trial)
     identity = Store(run_folder).identity
     reference = (run_folder / "reference.pt").stat().st_mtime_ns
     command = ["run", str(write_experiment(tmp_path / "tiny.yaml")), "--out", str(run_folder)]
     more = [*command, "--trials", "5"]
 
     def ended() -> list[Path]:
-        return sorted((run_folder / "trials").glob("[!.]*.json"))
+        return sorted((run_folder / "made").glob("trial-*"))
 
     said = run_and_kill(more, lambda: len(ended()) >= 2, interrupt=True)
     assert "reference: already done" in said
@@ -104,7 +105,7 @@ def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
 
 @pytest.mark.usefixtures("cluster")
 def test_a_changed_setting_redoes_only_what_depends_on_it(run_folder, tmp_path, caplog):
-    before = {path: path.stat().st_mtime_ns for path in (run_folder / "trials").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (run_folder / "made").glob("trial-*/*")}
     sweep = {"fractions": [1.0, 0.75, 0.5], "selectors": ["semantic", "random"], "trials": 2}
     # Where and how fast trials run, and what they are called, decide no result.
     others = {"name": "other", "resources": {"concurrent_trials": 1}}

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from rayred.config.base import IMAGES, RECORD, RESULT, Int, Settings
 from rayred.config.data import Data
 from rayred.config.linkage import Linkage
+from rayred.config.paths import absolute_dataset, absolute_path
 from rayred.config.resources import Resources
 from rayred.config.space import check_space, probes
 from rayred.config.sweep import Sweep
@@ -235,6 +236,20 @@ class Experiment(Settings):
             return self
         return self.with_fixed(theirs)
 
+    def with_absolute_paths(self) -> Experiment:
+        """Return the experiment with paths that mean the same from every working folder."""
+        test = _test_path(self.dataset, self.data.test)
+        storage = self.storage if self.storage == "auto" else absolute_path(self.storage)
+        tracking = self.tracking.model_copy(update={"uri": _tracking_path(self.tracking.uri)})
+        return self.model_copy(
+            update={
+                "dataset": absolute_dataset(self.dataset),
+                "data": self.data.model_copy(update={"test": test}),
+                "storage": storage,
+                "tracking": tracking,
+            }
+        )
+
     def with_fixed(self, values: Mapping[str, Any]) -> Experiment:
         """Return the experiment with each ``auto`` that a study fixes replaced by `values[KEY]`."""
         marks, ours = self.marks(), self.flat()
@@ -249,18 +264,39 @@ class Experiment(Settings):
         }
         return self.model_copy(update=changed)
 
-    def differences(self, stored: Experiment) -> list[str]:
+    def differences(self, stored: Experiment, *, images: bool = True) -> list[str]:
         """Return the settings that make this another study than a stored one, with both values.
 
         A setting marked `grows` counts as different only if it is smaller than the stored one.
+
+        Parameters
+        ----------
+        stored
+            The other experiment.
+        images
+            Whether settings that select the images count; where they select the same, they do not.
         """
         marks, ours, theirs = self.marks(), self.flat(), stored.flat()
         return [
             f"{key} ({theirs[key]!r} there, {ours[key]!r} now)"
             for key in sorted(ours)
             if marks[key].decides == "result"
+            and (images or not marks[key].by_content)
             and (ours[key] < theirs[key] if marks[key].grows else ours[key] != theirs[key])
         ]
+
+
+def _test_path(dataset: str, test: str | None) -> str | None:
+    """Return the setting `data.test` with its path made absolute, if it is one."""
+    if test is None or is_dataset_name(test):
+        return None if test is None else absolute_dataset(test)
+    return absolute_path(test) if dataset.startswith("parquet:") else test
+
+
+def _tracking_path(uri: str) -> str:
+    """Return the setting `tracking.uri` with the path of a SQLite database made absolute."""
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri or path.startswith("file:") else f"sqlite:///{absolute_path(path)}"
 
 
 def _check_searched(key: str) -> None:

@@ -6,9 +6,10 @@ Legend: N images, H × W pixels, C colour channels (1 or 3).
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Split:
     """What was chosen of several possibilities, and what is unusual."""
     digest: str = ""
     """Digest of encoded images, labels, class names and decoding; by default of the pixels."""
+    digests: NDArray[np.uint8] | None = None
+    """(N, 16) digest of the encoded bytes of each image; None where there are only pixels."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.labels):
@@ -78,6 +81,7 @@ class Split:
             labels=self.labels[chosen],
             names=[self.names[position] for position in positions],
             rows=self.rows[chosen],
+            digests=None if self.digests is None else self.digests[chosen],
             digest=digest_of(self.digest, positions),
         )
 
@@ -93,6 +97,14 @@ class Split:
         if not np.array_equal(self.rows[np.minimum(places, len(self) - 1)], rows):
             raise DataError("there are rows of images that the data set does not have")
         return places
+
+    def fingerprints(self) -> NDArray[np.uint8]:
+        """Return a digest of each image and the name of its class, (N, 16)."""
+        digests = self.digests
+        if digests is None:
+            digests = _digests(self.images[rows].tobytes() for rows in np.arange(len(self))[:, None])
+        classes = _digests(name.encode("utf-8", "surrogateescape") for name in self.classes)
+        return digests ^ classes[self.labels]
 
     def n_rows(self) -> int:
         """Return the number of rows of the user's data, with those that are left out."""
@@ -208,6 +220,12 @@ def differing_classes(train: Sequence[str], test: Sequence[str]) -> str:
         "the classes of the training and the test split differ"
         f" (only in training: {_listed(only_train)}; only in test: {_listed(only_test)})"
     )
+
+
+def _digests(contents: Iterable[bytes]) -> NDArray[np.uint8]:
+    """Return the digest of each content, (n, 16)."""
+    found = [hashlib.blake2b(content, digest_size=16).digest() for content in contents]
+    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 16)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from PIL import ImageColor
 from rayred.config import Data
 from rayred.data.cache import home_expanded
 from rayred.data.dataset import Split, differing_classes
-from rayred.data.images import EncodedImages, digest_of
+from rayred.data.images import EncodedImages, PixelImages, digest_of
 from rayred.data.listing import LeftOut, Listing
 from rayred.data.rule import Rule
 from rayred.data.scan import Scan, decode_all, scan_images
@@ -262,6 +262,7 @@ def _split(
         rows.left_out,
         tuple(notices),
         digest_of(repr(rule), rows.scan.digests[rows.kept], labels, "\0".join(classes)),
+        None if isinstance(rows.listing.images, PixelImages) else rows.scan.digests[rows.kept],
     )
 
 

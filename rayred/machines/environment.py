@@ -5,18 +5,16 @@ from __future__ import annotations
 import getpass
 import platform
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from rayred.files import read_json, write_json
-from rayred.store import Store
+from rayred.store import ENVIRONMENT, Store
 
 if TYPE_CHECKING:
     from rayred.machines.connect import Cluster
 
-ENVIRONMENT_FILE = "environment.json"
 PACKAGES = ("rayred", "ray", "torch", "torchvision", "numpy", "mlflow")
 
 
@@ -58,16 +56,18 @@ class Environment:
             git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         )
 
-    def save(self, store: Store) -> None:
-        """Write ``environment.json``."""
-        write_json(store.place(ENVIRONMENT_FILE), asdict(self))
+    @classmethod
+    def read(cls, store: Store, key: str) -> Self | None:
+        """Return the environment of a key in a folder; None if it is not there."""
+        stored = store.get(ENVIRONMENT, key)
+        if stored is None:
+            return None
+        return cls(**{**stored.value, "gpu_types": tuple(stored.value["gpu_types"])})
 
     @classmethod
-    def load(cls, store: Store) -> Self:
-        """Read ``environment.json``; if it is missing, all fields are empty."""
-        stored = read_json(store / ENVIRONMENT_FILE)
-        stored["gpu_types"] = tuple(stored.get("gpu_types", ()))
-        return cls(**{"versions": {}, **stored})
+    def of_study(cls, store: Store) -> Self:
+        """Return the environment of a folder's current study; all fields are empty if unknown."""
+        return cls.read(store, store.parts.get(ENVIRONMENT.name, "")) or cls(versions={})
 
     def hardware(self) -> str:
         """Return the hardware of the cluster as text: machines, CPUs, processor and GPUs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
 from rayred.results.curve import Point
+from rayred.results.table import save_results
+from rayred.results.trial import TrialResult
 from rayred.search.results import Found
-from rayred.store import Store
 from rayred.verdict import Verdict
 
 GROUPS_SHOWN = 10
@@ -49,6 +51,7 @@ class StudyReport:
     trees: ClassTrees
     kept: NDArray[np.int64]
     """(n,) the images kept at that fraction."""
+    trials: Sequence[TrialResult]
     verdict: Verdict
     environment: Environment
     found: Found | None
@@ -66,11 +69,12 @@ def shown_fraction(verdict: Verdict, fractions: Sequence[float]) -> float:
     return max((fraction for fraction in fractions if fraction < 1), default=1.0)
 
 
-def write_report(store: Store, study: StudyReport) -> None:
-    """Write results.json, figures/*.png and report.html."""
-    write_json(store.place("results.json"), _results(study))
+def write_report(folder: Path, study: StudyReport) -> None:
+    """Write results.json, results.parquet, figures/*.png and report.html into a folder."""
+    write_json(folder / "results.json", _results(study))
+    save_results(folder / "results.parquet", study.trials)
     fraction, dataset = study.fraction, study.dataset
-    figures = store.place("figures")
+    figures = folder / "figures"
     draw_accuracy(figures / "accuracy.png", study.name, study.verdict)
     sizes = group_sizes(study.trees, fraction)
     draw_group_sizes(figures / "group-sizes.png", dataset.classes, sizes, fraction)
@@ -90,7 +94,7 @@ def write_report(store: Store, study: StudyReport) -> None:
         "margin": f"±{study.verdict.margin:g} percentage points",
         **_origin(study.environment),
     }
-    page = store.place("report.html")
+    page = folder / "report.html"
     write_page(
         page, study.name, facts, study.verdict, captions, study.notes, study.found, study.config
     )

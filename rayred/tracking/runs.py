@@ -71,7 +71,7 @@ class ChildRun:
 
 def origin_tags(store: Store) -> dict[str, str]:
     """Return tags for the versions, hardware, user and git commit of a study."""
-    made = Environment.load(store)
+    made = Environment.of_study(store)
     tags: dict[str, object] = {
         "mlflow.user": made.user,
         "mlflow.source.name": "rayred",

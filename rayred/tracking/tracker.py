@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rayred.files import read_json, write_json
+from rayred.files import read_json
 from rayred.results.trial import TrialResult
 from rayred.search.results import Candidate, Found
 from rayred.store import Store
@@ -48,12 +48,12 @@ def tracking_uri(setting: str, store: Store) -> str:
     """
     if setting != "auto":
         return setting
-    chosen = read_json(store / "tracking.json").get("uri")
-    if chosen is None:
+    chosen = store.manifest.tracking
+    if not chosen:
         chosen = os.environ.get("MLFLOW_TRACKING_URI") or "here"
-        write_json(store.place("tracking.json"), {"uri": chosen})
+        store.resolve_tracking(chosen)
     if chosen != "here":
-        return str(chosen)
+        return chosen
     store.place(ARTIFACTS_FOLDER)
     return f"sqlite:///{store.place('mlflow.db')}"
 

@@ -52,7 +52,7 @@ def search(
         if len(tracked) == cut_off_after:
             raise CutOffError
 
-    with open_store(tmp_path / "run", "", list, update=True) as store:
+    with open_store(tmp_path / "run", make=True) as store:
         tracker = SimpleNamespace(
             log_candidate=log_candidate, log_found=lambda *_: None, failure=None
         )
@@ -135,8 +135,8 @@ def test_a_search_that_was_cut_off_goes_on_with_what_it_had(cluster, tmp_path, m
     experiment = experiment_of(**space, search=settings)
     with pytest.raises(CutOffError):
         search(cluster, tmp_path, experiment, cut_off_after=2)
-    kept = (tmp_path / "run" / "search").iterdir()
-    before = [json.loads(path.read_text())["candidate"] for path in kept]
+    kept = (tmp_path / "run" / "made").glob("candidate-*/candidate.json")
+    before = [json.loads(path.read_text()) for path in kept]
     assert len(before) == 2
     again, told = search(cluster, tmp_path, experiment)
     for candidate in again.candidates:

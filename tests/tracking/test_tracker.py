@@ -76,7 +76,7 @@ def server(tmp_path, dead_server):
 
 def begun(folder: Path) -> Store:
     """A run folder in which a study has begun."""
-    with open_store(folder / "run", "", list) as store:
+    with open_store(folder / "run", make=True) as store:
         store.begin("study")
         return store
 
@@ -103,11 +103,12 @@ def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(
     changes = {"tracking": {"uri": server.address}, "resources": {"concurrent_trials": 1}}
     study = write_experiment(tmp_path / "tiny.yaml", **changes)
     out = run_folder
-    shutil.rmtree(out / "trials")
+    for trial in (out / "made").glob("trial-*"):
+        shutil.rmtree(trial)
 
     def stop_after_two_trials() -> None:
         until = time.monotonic() + 120
-        while len(list((out / "trials").glob("[!.]*.json"))) < 2 and time.monotonic() < until:
+        while len(list((out / "made").glob("trial-*"))) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         server.stop()
 

@@ -20,7 +20,7 @@ DATASET: dict[str, str | int] = {
 
 def write_study(uri: str, folder: Path, count: int) -> None:
     """Log a study of `count` trials."""
-    with open_store(folder, "", list) as store:
+    with open_store(folder, make=True) as store:
         store.begin("study")
         tracker = Tracker(uri, "rayred", store, folder.name, {})
         tracker.start(DATASET)

@@ -1,0 +1,331 @@
+"""The run folder of a study: entries by stage and key, their views, and a lock."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rayred import keys
+from rayred.errors import RayredError, RunFolderError
+from rayred.files import digest_of_file, remove
+from rayred.store.entries import MADE, Entry, Origin, all_entries, write_entry
+from rayred.store.manifest import Manifest
+from rayred.store.views import renew_views, views_of
+
+M = TypeVar("M")
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[M, T]):
+    """A stage that leaves files: how its outcome (M) is saved, and loaded again (T)."""
+
+    name: str
+    save: Callable[[Path, M], None]
+    """Write the outcome into a folder that is empty."""
+    load: Callable[[Path], T]
+    """Read it from that folder; raises ValueError where another version has written it."""
+    shown: bool = True
+    """Whether the files have views at the top of the run folder."""
+
+
+@dataclass(frozen=True)
+class Made(Generic[T]):
+    """The outcome of a stage."""
+
+    value: T
+    key: str
+    """Key that it was made under."""
+    digest: str
+    """Digest of its content."""
+    environment: str = ""
+    """Key of the environment that it was made in."""
+
+
+def path_stage(
+    name: str, file: str, save: Callable[[Path, M], None], load: Callable[[Path], T]
+) -> Stage[M, T]:
+    """Return a stage that leaves one file, or one folder."""
+
+    def save_within(folder: Path, outcome: M) -> None:
+        save(folder / file, outcome)
+
+    def load_within(folder: Path) -> T:
+        return load(folder / file)
+
+    return Stage(name, save_within, load_within)
+
+
+def json_stage(name: str, file: str, *, shown: bool = True) -> Stage[Mapping[str, Any], Any]:
+    """Return a stage whose outcome is a mapping, kept as JSON."""
+
+    def save(folder: Path, content: Mapping[str, Any]) -> None:
+        (folder / file).write_text(json.dumps(content, indent=1) + "\n")
+
+    def load(folder: Path) -> Any:
+        return json.loads((folder / file).read_text())
+
+    return Stage(name, save, load, shown)
+
+
+CHECKPOINTS = "ray"
+"""Folder of checkpoints, unless the setting `storage` names another place."""
+ENVIRONMENT = json_stage("environment", "environment.json")
+"""With what entries are made, under keys of its content."""
+
+
+class Store:
+    """A folder that holds a study, and what others have left that were there before."""
+
+    def __init__(self, path: Path, environment: Mapping[str, Any] | None = None) -> None:
+        """Take a folder that has a manifest.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        environment
+            With what entries are made; it is kept beside them.
+
+        Raises
+        ------
+        RunFolderError
+            The folder has no manifest that can be read.
+        """
+        self.path = path.resolve()
+        self.manifest = Manifest.read(self.path)
+        self._environment = environment
+        self._since = 0
+        """Generation of the oldest entries that are used."""
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of something at the top of the folder."""
+        return self.path / name
+
+    @property
+    def made(self) -> Path:
+        """The folder of all entries."""
+        return self.path / MADE
+
+    @property
+    def identity(self) -> str:
+        """Name of the study in this folder that no study in any other folder has."""
+        return self.manifest.identity
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Keys of the entries of the current study, by stage."""
+        return self.manifest.current.parts
+
+    def find(self, stage: str, key: str) -> Entry | None:
+        """Return an entry; None if it was not made, or is not whole any more, which is said."""
+        entry = Entry.read(self.made / f"{stage}-{key}")
+        if entry is None or entry.origin.generation < self._since:
+            return None
+        damage = entry.damage()
+        if damage:
+            logger.warning("%s: not used", damage)
+            return None
+        return entry
+
+    def get(self, stage: Stage[M, T], key: str) -> Made[T] | None:
+        """Return the outcome of a stage under a key; None where `find` finds none."""
+        entry = self.find(stage.name, key)
+        if entry is None:
+            return None
+        try:
+            return Made(stage.load(entry.folder), key, entry.digest, entry.origin.environment)
+        except ValueError as error:
+            logger.warning("%s: not of this version (%s): not used", entry.folder, error)
+            return None
+
+    def current(self, stage: Stage[M, T]) -> Made[T] | None:
+        """Return the outcome of a stage of the current study; None if it is not there."""
+        key = self.parts.get(stage.name)
+        return None if key is None else self.get(stage, key)
+
+    def digests(self, parts: Mapping[str, str]) -> dict[str, str]:
+        """Return the digests of the contents of some entries by stage, as their records say."""
+        entries = {stage: Entry.read(self.made / f"{stage}-{k}") for stage, k in parts.items()}
+        return {stage: entry.digest for stage, entry in entries.items() if entry is not None}
+
+    def every(self, prefix: str) -> list[Entry]:
+        """Return the whole entries of all stages whose names begin with a prefix."""
+        entries = all_entries(self.made, prefix)
+        return [one for one in entries if one.origin.generation >= self._since and not one.damage()]
+
+    def put(self, stage: Stage[M, T], key: str, outcome: M, seconds: float = 0.0) -> None:
+        """Make the entry of an outcome, and a part of the current study of it."""
+        self._keep_environment()
+        self._know_views_of(Entry.read(self.made / f"{stage.name}-{key}"))
+        self._write_entry(stage, key, outcome, seconds)
+        self.take({stage.name: key})
+        if stage.shown:
+            self.show()
+
+    def keep(self, stage: Stage[M, T], key: str, make: Callable[[], M]) -> None:
+        """Make an outcome that costs little, if it is not there, a part of the current study."""
+        if self.find(stage.name, key) is None:
+            self.put(stage, key, make())
+        else:
+            self.take({stage.name: key})
+            self.show()
+
+    def run(self, stage: Stage[M, T], key: str, make: Callable[[], M]) -> Made[T]:
+        """Return a stage's outcome as loaded from its files, made now if there is none."""
+        found = self.get(stage, key)
+        if found is not None:
+            logger.info("%s: already done", stage.name)
+            self.take({stage.name: key})
+            self.show()
+            return found
+        started = time.perf_counter()
+        outcome = make()
+        seconds = time.perf_counter() - started
+        self.put(stage, key, outcome, seconds)
+        logger.info("%s: done in %.1f s", stage.name, seconds)
+        made = self.get(stage, key)
+        if made is None:
+            raise RayredError(f"{self.path}: {stage.name} was made, and cannot be read again")
+        return made
+
+    def take(self, parts: Mapping[str, str], *, instead_of: str | None = None) -> None:
+        """Make entries parts of the current study: also such as are still to come.
+
+        Parameters
+        ----------
+        parts
+            Keys by stage.
+        instead_of
+            Prefix of stages of which there are no other parts any more.
+        """
+        kept = {
+            stage: key
+            for stage, key in self.parts.items()
+            if instead_of is None or not stage.startswith(instead_of)
+        }
+        if {**kept, **parts} != self.parts:
+            self._write(self.manifest.with_study(parts={**kept, **parts}))
+
+    def begin(self, study: str, *, fresh: bool = False) -> None:
+        """Make the study of a key the current one.
+
+        Parameters
+        ----------
+        study
+            The key.
+        fresh
+            Use nothing that was made before the study was started over: it is, unless it is the
+            current one, was started over before, and is not finished yet.
+        """
+        goes_on = study == self.manifest.study and not self.manifest.current.finished
+        manifest = self.manifest.changed(study=study)
+        if study not in manifest.studies:
+            manifest = manifest.with_study()
+        if fresh and not (goes_on and manifest.current.since):
+            generation = manifest.generation + 1
+            manifest = manifest.changed(generation=generation)
+            manifest = manifest.with_study(since=generation, finished=False, tracked=())
+        self._write(manifest)
+        self._since = manifest.current.since
+        if self._environment is not None and ENVIRONMENT.name not in self.parts:
+            self._keep_environment()
+            self.take({ENVIRONMENT.name: self._environment_key})
+        self.show()
+
+    def finish(self) -> None:
+        """Note that the current study has all of its parts."""
+        self._write(self.manifest.with_study(finished=True))
+
+    def track(self, *where: str) -> None:
+        """Note in which MLflow store and experiment all of the current study is."""
+        self._write(self.manifest.with_study(tracked=where))
+
+    def forget_others(self) -> None:
+        """Take all studies but the current one out of the manifest."""
+        studies = {self.manifest.study: self.manifest.current}
+        self._write(self.manifest.changed(studies=studies))
+
+    def resolve_tracking(self, uri: str) -> None:
+        """Note what `tracking.uri: auto` stands for in this folder."""
+        self._write(self.manifest.changed(tracking=uri))
+
+    def show(self) -> None:
+        """Show the files of the current study's entries at the top of the folder."""
+        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in self.parts.items()]
+        wanted = views_of([entry for entry in entries if entry is not None and entry.shown])
+        shown, digests = self.manifest.shown, {path: (v.sha256,) for path, v in wanted.items()}
+        known = {
+            path: tuple(dict.fromkeys([*shown.get(path, ()), *digests.get(path, ())]))
+            for path in [*wanted, *shown]
+        }
+        manifest = self.manifest.changed(shown=known)
+        for path in wanted:
+            manifest = manifest.owning(path)
+        self._write(manifest)
+        renew_views(self.path, wanted, known)
+        self._write(manifest.changed(shown=digests))
+
+    def place(self, name: str) -> Path:
+        """Return the path of something to write that is no entry, and list it in the manifest.
+
+        Raises
+        ------
+        RunFolderError
+            There is something of this name that rayred has not put there.
+        """
+        if name not in self.manifest.owns and os.path.lexists(self / name):
+            raise RunFolderError(
+                f"{self / name}: not rayred's; move it away, or choose another --out"
+            )
+        self._write(self.manifest.owning(name))
+        return self / name
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder that `place` has named, if it is there."""
+        if name in self.manifest.owns:
+            remove(self / name)
+
+    def _know_views_of(self, replaced: Entry | None) -> None:
+        """Note that views of an entry are rayred's, also if they were edited with its files."""
+        if replaced is None or not replaced.shown:
+            return
+        shown = dict(self.manifest.shown)
+        for name in replaced.files:
+            view, source = self / name, replaced.folder / name
+            if view.is_file() and source.is_file() and view.samefile(source):
+                shown[name] = tuple({*shown.get(name, ()), digest_of_file(view)})
+        self._write(self.manifest.changed(shown=shown))
+
+    @property
+    def _environment_key(self) -> str:
+        if self._environment is None:
+            return ""
+        return keys.digest("environment", 1, self._environment)
+
+    def _keep_environment(self) -> None:
+        environment, key = self._environment, self._environment_key
+        if environment is not None and self.find(ENVIRONMENT.name, key) is None:
+            self._write_entry(ENVIRONMENT, key, environment, 0.0)
+
+    def _write_entry(self, stage: Stage[M, T], key: str, outcome: M, seconds: float) -> None:
+        if MADE not in self.manifest.owns:
+            self.place(MADE)
+        origin = Origin(self._environment_key, self.manifest.generation, round(seconds, 2))
+
+        def save(folder: Path) -> None:
+            stage.save(folder, outcome)
+
+        write_entry(self.made, stage.name, key, save, shown=stage.shown, origin=origin)
+
+    def _write(self, manifest: Manifest) -> None:
+        if manifest != self.manifest:
+            manifest.write(self.path)
+            self.manifest = manifest

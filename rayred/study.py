@@ -1,0 +1,256 @@
+"""A study as its folder has it: experiment, trials, verdict, report, and its run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred import keys
+from rayred.clustering.trees import ClassTrees, kept_images
+from rayred.config import SEARCHED, Experiment
+from rayred.config.file import dump_experiment
+from rayred.errors import RunFolderError
+from rayred.machines.environment import Environment
+from rayred.results.trial import Trial, TrialResult
+from rayred.search.results import Found
+from rayred.selection import subset_name
+from rayred.stages import CONFIG, REPORT, SEARCH, SUBSETS, TREES, trial_stage
+from rayred.store import ENVIRONMENT, MANIFEST, Made, Stage, Store
+from rayred.sweep.plan import plan_trials
+from rayred.tracking.tracker import Tracker, tracking_uri
+from rayred.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from rayred.data import Dataset
+    from rayred.report.study import StudyReport
+
+T = TypeVar("T")
+
+
+def stored_experiments(path: Path) -> list[Experiment]:
+    """Return the experiments of a run folder, that of the current study first."""
+    if not (path / MANIFEST).exists():
+        return []
+    store = Store(path)
+    current = store.parts.get(CONFIG.name)
+    configs = sorted(store.every(f"{CONFIG.name}-"), key=lambda one: one.key != current)
+    found = [store.get(CONFIG, one.key) for one in configs]
+    return [one.value for one in found if one is not None]
+
+
+def keep_config(store: Store, experiment: Experiment) -> None:
+    """Make an experiment the config of the current study."""
+    text = dump_experiment(experiment)
+    store.keep(CONFIG, keys.digest("config", 1, {"text": text}), lambda: experiment)
+
+
+def experiment_of(store: Store) -> Experiment:
+    """Return the current study's experiment, with the settings found where any were searched.
+
+    Raises
+    ------
+    RunFolderError
+        There is none that is whole.
+    """
+    stored, found = store.current(CONFIG), found_by(store)
+    if stored is None:
+        raise RunFolderError(f"{store.path}: has no study yet, or none whose config can be read")
+    return stored.value if found is None else stored.value.with_settings(found.settings)
+
+
+def found_by(store: Store) -> Found | None:
+    """Return the result of the current study's search; None if there is none."""
+    found = store.current(SEARCH)
+    return None if found is None else found.value
+
+
+def trials_so_far(store: Store, plan: Sequence[Trial]) -> list[TrialResult]:
+    """Return the results of all trials of a plan that have ended."""
+    found = [store.current(trial_stage(trial.name)) for trial in plan]
+    return [made.value for made in found if made is not None]
+
+
+def ended_trials(store: Store, experiment: Experiment) -> list[TrialResult]:
+    """Return the results of all trials that have ended.
+
+    Raises
+    ------
+    RunFolderError
+        None has.
+    """
+    trials = trials_so_far(store, plan_trials(experiment.sweep, experiment.seed))
+    if not trials:
+        raise RunFolderError(f"{store.path}: no trial has ended yet; finish it with 'rayred run'")
+    return trials
+
+
+def verdict_of(store: Store, experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
+    """Return the verdict on some trials of a study."""
+    return judge(experiment.dataset_name, trials, experiment.verdict.margin)
+
+
+def report_key(store: Store, study: str, name: str, parts: Mapping[str, str]) -> str:
+    """Return the key of a study's report: of all that it may show.
+
+    Parameters
+    ----------
+    store, study, name
+        The folder, and key and name of the study.
+    parts
+        Keys of the study's entries by stage.
+    """
+    others = {CONFIG.name, ENVIRONMENT.name, REPORT}
+    shown = {stage: key for stage, key in parts.items() if stage not in others}
+    return keys.report(study=study, name=name, parts=store.digests(shown))
+
+
+def keep_report(store: Store, report: StudyReport, *, again: bool = False) -> None:
+    """Make the report of the current study a part of it: anew, if that is wanted."""
+    # Imported here: printing the table of a run needs no matplotlib.
+    from rayred.report.study import write_report
+
+    stage: Stage[StudyReport, None] = Stage(REPORT, write_report, lambda _: None)
+    key = report_key(store, store.manifest.study, report.name, store.parts)
+    if again:
+        store.put(stage, key, report)
+    else:
+        store.keep(stage, key, lambda: report)
+
+
+def report_of(
+    store: Store, experiment: Experiment, dataset: Dataset, trials: Sequence[TrialResult]
+) -> StudyReport:
+    """Return the contents of the current study's report.
+
+    Raises
+    ------
+    RunFolderError
+        What it takes is not there, or not whole.
+    """
+    # Imported here: printing the table of a run needs neither torch nor matplotlib.
+    from rayred.report.study import StudyReport, shown_fraction
+    from rayred.training.stages import REFERENCE
+
+    reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
+    verdict = verdict_of(store, experiment, trials)
+    notes = emptied_classes(dataset, experiment.sweep.fractions)
+    notes += dataset.notices()
+    notes += [
+        f"trial {result.trial.name} failed: {result.reason}"
+        for result in trials
+        if result.status == "failed"
+    ]
+    notes += _other_environments(store, reference, trials)
+    fraction = shown_fraction(verdict, experiment.sweep.fractions)
+    return StudyReport(
+        name=experiment.name,
+        dataset_setting=experiment.dataset,
+        dataset=dataset,
+        model=experiment.model,
+        steps=experiment.train.steps,
+        linkage=experiment.linkage.method,
+        reference_accuracy=reference.value.test_accuracy,
+        reference_seconds=reference.value.train_seconds,
+        reference_curve=reference.value.curve,
+        fraction=fraction,
+        trees=trees.value,
+        kept=_semantic_subset(store, dataset, trees.value, fraction),
+        trials=trials,
+        verdict=verdict,
+        environment=Environment.of_study(store),
+        found=found_by(store),
+        notes=notes,
+        config=dump_experiment(experiment),
+    )
+
+
+def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:
+    made = store.current(stage)
+    if made is None:
+        raise RunFolderError(f"{store.path}: has no {stage.name}; finish it with 'rayred run'")
+    return made
+
+
+def _semantic_subset(
+    store: Store, dataset: Dataset, trees: ClassTrees, fraction: float
+) -> NDArray[np.int64]:
+    """Return the images of the semantic subset of a fraction, also where the study has none."""
+    from rayred.clustering.groups import redundant_groups
+    from rayred.training.stages import EMBEDDINGS
+
+    kept = _needed(store, SUBSETS).value.get(subset_name("semantic", fraction, 0))
+    if kept is not None:
+        return dataset.train.places(kept)
+    embeddings, labels = _needed(store, EMBEDDINGS).value, dataset.train.labels
+    return redundant_groups(embeddings, labels, [fraction], trees=trees).kept[fraction]
+
+
+def _other_environments(
+    store: Store, reference: Made[Any], trials: Sequence[TrialResult]
+) -> list[str]:
+    """Return a note on trials that other versions or other hardware have made."""
+    environments = [
+        made.environment
+        for result in trials
+        if (made := store.current(trial_stage(result.trial.name))) is not None
+    ]
+    where = {
+        key: (found.versions, found.hardware())
+        for key in {reference.environment, *environments}
+        if (found := Environment.read(store, key)) is not None
+    }
+    others = [key for key in environments if where.get(key) != where.get(reference.environment)]
+    if not others:
+        return []
+    return [
+        f"{len(others)} of {len(environments)} trials were made with other versions or on other"
+        " hardware than the reference: made/trial-*/record.json names the environment of each"
+    ]
+
+
+def emptied_classes(dataset: Dataset, fractions: Sequence[float]) -> list[str]:
+    """Return notes on classes of which a fraction rounds to no image, so that one is kept."""
+    sizes = dataset.train.class_sizes()
+    return [
+        f"fraction {fraction:g} of class {name!r} ({size} images) rounds to no image; one is kept"
+        for fraction in fractions
+        for name, size in zip(dataset.classes, sizes, strict=True)
+        if int(fraction * size + 0.5) < kept_images(size, fraction)
+    ]
+
+
+def start_tracking(
+    experiment: Experiment,
+    store: Store,
+    dataset: Mapping[str, str | int],
+    uri: str | None = None,
+    found: Found | None = None,
+) -> Tracker:
+    """Return a tracker whose parent run is there, or that has noted why MLflow does not answer.
+
+    Parameters
+    ----------
+    experiment, store, dataset
+        The study, and the facts of its data set.
+    uri
+        Tracking server or database; by default the experiment's own.
+    found
+        The search result that the experiment's settings come from; None while a search is to come.
+    """
+    params = experiment.params()
+    if found is None and experiment.sweep.space:
+        # Params cannot be changed in MLflow: these wait for the result of the search.
+        params = {k: v for k, v in params.items() if not k.startswith(SEARCHED)}
+    tracker = Tracker(
+        uri or tracking_uri(experiment.tracking.uri, store),
+        experiment.tracking.experiment,
+        store,
+        experiment.name,
+        params,
+    )
+    tracker.start(dataset)
+    return tracker
