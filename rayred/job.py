@@ -207,10 +207,10 @@ def _check_images(store: Store, experiment: Experiment, dataset: Dataset, changi
     if not selected:
         splits = {title: split.fingerprints() for title, split in dataset.splits().items()}
         logger.warning(
-            "the data set has changed since the study in %s (%s): what depends on it is made anew,"
+            "the images have changed since the study in %s (%s): what depends on them is made anew,"
             " and what was made before stays",
             store.path,
-            "; ".join(describe_changes(before.value, splits)) or "in how its images are read",
+            "; ".join(describe_changes(before.value, splits)) or "how images are read",
         )
 
 

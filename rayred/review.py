@@ -108,7 +108,7 @@ def results(path: Path | str) -> tuple[Verdict, Found | None]:
     store = Store(Path(path))
     experiment = experiment_of(store)
     trials = ended_trials(store, experiment)
-    return verdict_of(store, experiment, trials), found_by(store)
+    return verdict_of(experiment, trials), found_by(store)
 
 
 def tracking_of(path: Path | str) -> tuple[str, str]:
@@ -203,7 +203,7 @@ def finished_study(
         if store.manifest.current.tracked != (uri, experiment.tracking.experiment):
             failure = _upload(store, None).failure
         trials = ended_trials(store, experiment_of(store))
-        verdict = verdict_of(store, experiment, trials)
+        verdict = verdict_of(experiment, trials)
         failed = tuple(result for result in trials if result.status == "failed")
         return Study(store.path, verdict, failed, uri, failure, found_by(store))
 
@@ -216,9 +216,8 @@ def _is_whole(store: Store, key: str, experiment: Experiment) -> bool:
     plan = {f"{TRIAL}{trial.name}" for trial in plan_trials(experiment.sweep, experiment.seed)}
     if plan != {stage for stage in study.parts if stage.startswith(TRIAL)}:
         return False
-    if any(store.find(stage, part) is None for stage, part in study.parts.items()):
-        return False
-    return study.parts.get(REPORT) == report_key(store, key, experiment.name, study.parts)
+    is_reported = report_key(store, key, experiment.name, study.parts) == study.parts.get(REPORT)
+    return is_reported and store.has_whole(study.parts)
 
 
 def _report(store: Store) -> StudyReport:

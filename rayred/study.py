@@ -88,7 +88,7 @@ def ended_trials(store: Store, experiment: Experiment) -> list[TrialResult]:
     return trials
 
 
-def verdict_of(store: Store, experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
+def verdict_of(experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
     """Return the verdict on some trials of a study."""
     return judge(experiment.dataset_name, trials, experiment.verdict.margin)
 
@@ -136,7 +136,7 @@ def report_of(
     from rayred.training.stages import REFERENCE
 
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
-    verdict = verdict_of(store, experiment, trials)
+    verdict = verdict_of(experiment, trials)
     notes = emptied_classes(dataset, experiment.sweep.fractions)
     notes += dataset.notices()
     notes += [

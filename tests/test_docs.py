@@ -119,7 +119,7 @@ def test_commands_on_a_page_exist(page):
     for span in spans:
         found = re.match(r"(?:python -m )?rayred ([a-z]+)(.*)", span)
         if found:
-            options = set(re.findall(r"--[a-z]+", found[2]))
+            options = set(re.findall(r"--[a-z-]+", found[2]))
             assert found[1] in COMMANDS, span
             assert options <= {name.split()[0] for name in arguments(found[1])}, span
 

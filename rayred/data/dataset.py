@@ -102,7 +102,9 @@ class Split:
         """Return a digest of each image and the name of its class, (N, 16)."""
         digests = self.digests
         if digests is None:
-            digests = _digests(self.images[rows].tobytes() for rows in np.arange(len(self))[:, None])
+            digests = _digests(
+                self.images[rows].tobytes() for rows in np.arange(len(self))[:, None]
+            )
         classes = _digests(name.encode("utf-8", "surrogateescape") for name in self.classes)
         return digests ^ classes[self.labels]
 

@@ -38,7 +38,7 @@ IMAGES = Stage[Fingerprints, Fingerprints]("images", _save_images, _load_images,
 
 
 def describe_changes(before: Fingerprints, now: Fingerprints) -> list[str]:
-    """Return for each split that has changed how many images are new or gone, in words.
+    """Return for each split that has changed how many are new and how many are gone, in words.
 
     An image whose class has changed is both.
     """
@@ -48,7 +48,7 @@ def describe_changes(before: Fingerprints, now: Fingerprints) -> list[str]:
         added = sum((new - old).values())
         removed = sum((old - new).values())
         if added or removed:
-            found.append(f"{split}: {added:,} images are new, {removed:,} are gone")
+            found.append(f"{split}: {added:,} new, {removed:,} gone")
     return found
 
 

@@ -151,6 +151,11 @@ class Store:
         key = self.parts.get(stage.name)
         return None if key is None else self.get(stage, key)
 
+    def has_whole(self, parts: Mapping[str, str]) -> bool:
+        """Return whether entries of all stages and keys are there, whole."""
+        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in parts.items()]
+        return all(entry is not None and not entry.damage() for entry in entries)
+
     def digests(self, parts: Mapping[str, str]) -> dict[str, str]:
         """Return the digests of the contents of some entries by stage, as their records say."""
         entries = {stage: Entry.read(self.made / f"{stage}-{k}") for stage, k in parts.items()}
