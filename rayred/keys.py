@@ -59,7 +59,7 @@ def training(
         Where and how it computes.
     """
     inputs = {"dataset": dataset, "model": model, "train": train, "subset": subset, "seed": seed}
-    return digest("training", 3, {**inputs, "numerics": asdict(numerics)})
+    return digest("training", 4, {**inputs, "numerics": asdict(numerics)})
 
 
 def weights(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -22,7 +22,7 @@ from rayred.errors import DataError, RayredError, TrainingError
 from rayred.machines.layout import Layout
 from rayred.machines.tune import Config, Plan, Report, Runner, run_trials
 from rayred.progress import progress_bar
-from rayred.results.trial import Trial, TrialResult
+from rayred.results.trial import Trial, TrialResult, pack_correct
 from rayred.sweep.plan import make_packs
 from rayred.training import Outcome, Task, Trained, Worker
 from rayred.training.fitting import fitting_pack, train_what_fits
@@ -133,5 +133,11 @@ def _result(trial: Trial, n_train: int, outcome: Outcome | Trained | RayredError
         return TrialResult(trial, n_train, "failed", reason=str(outcome))
     curve: tuple[dict[str, Any], ...] = tuple(asdict(point) for point in outcome.curve)
     return TrialResult(
-        trial, n_train, "finished", outcome.test_accuracy, outcome.train_seconds, curve=curve
+        trial,
+        n_train,
+        "finished",
+        outcome.test_accuracy,
+        outcome.train_seconds,
+        curve=curve,
+        correct=pack_correct(outcome.correct),
     )

@@ -49,13 +49,15 @@ class EmbeddingParts:
 
     def join(self, path: Path) -> None:
         """Write all parts into one (N, D) float32 .npy file, one after another."""
-        together: NDArray[np.float32] | None = None
-        for first, end in self.ranges():
-            part_ND = np.load(self._path((first, end)))
-            if together is None:
-                shape = self.n_images, part_ND.shape[1]
-                together = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-            together[first:end] = part_ND
+        # Written in order: a memory map ends the process where the disk has no room for it.
+        with path.open("wb") as file:
+            for first, end in self.ranges():
+                part_ND = np.ascontiguousarray(np.load(self._path((first, end))), np.float32)
+                if first == 0:
+                    header = np.lib.format.header_data_from_array_1_0(part_ND)
+                    header["shape"] = self.n_images, part_ND.shape[1]
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(part_ND.data)
 
     def _path(self, part: Range) -> Path:
         return self.folder / f"part-{part[0]:09}.npy"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rayred.config import Train
 from rayred.data.dataset import Dataset
 from rayred.models import Classifier, ModelSpec
@@ -35,5 +38,7 @@ class Outcome:
     """Seconds spent on training steps, compiling included, without set-up and evaluation."""
     curve: tuple[Point, ...]
     """Points in order of their steps; the last one is evaluated."""
+    correct: NDArray[np.bool_]
+    """(n,) which of the n test images are classified correctly, in the split's order."""
     model: Classifier
     """The trained network, on the device that it was trained on."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.models import Classifier, ModelSpec, build_model
@@ -24,6 +27,8 @@ class Trained:
     """Seconds spent on training steps."""
     curve: tuple[Point, ...]
     """Points in order of their steps; the last one is evaluated."""
+    correct: NDArray[np.bool_]
+    """(n,) which of the n test images are classified correctly, in the split's order."""
     spec: ModelSpec
     """The model, apart from its weights."""
     weights: dict[str, Tensor]
@@ -34,7 +39,7 @@ class Trained:
         """Return the outcome of a task with its weights on the CPU."""
         weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
         seconds, curve = outcome.train_seconds, outcome.curve
-        return cls(outcome.test_accuracy, seconds, curve, task.spec, weights)
+        return cls(outcome.test_accuracy, seconds, curve, outcome.correct, task.spec, weights)
 
     def model(self) -> Classifier:
         """Return the trained model, on the CPU and in evaluation mode."""
@@ -51,12 +56,16 @@ def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:
 def save_trained(path: Path, trained: Trained) -> None:
     """Write a finished training to a file, weights included."""
     curve = [asdict(point) for point in trained.curve]
-    torch.save({**vars(trained), "curve": curve, "spec": asdict(trained.spec)}, path)
+    parts = {"curve": curve, "correct": torch.from_numpy(trained.correct)}
+    content = io.BytesIO()
+    torch.save({**vars(trained), **parts, "spec": asdict(trained.spec)}, content)
+    path.write_bytes(content.getbuffer())  # torch's own writer hides that a disk is full
 
 
 def load_trained(path: Path) -> Trained:
     """Return the training in a file that `save_trained` wrote."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     stored["curve"] = tuple(Point(**point) for point in stored["curve"])
+    stored["correct"] = stored["correct"].numpy()
     stored["spec"] = ModelSpec(**stored["spec"])
     return Trained(**stored)
