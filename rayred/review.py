@@ -192,7 +192,9 @@ def finished_study(
     with open_store(path) as store:
         key = keys.study(dataset=dataset.digest, settings=experiment.deciding())
         current = store.current(CONFIG)
-        same = current is not None and not experiment.differences(current.value)
+        same = key == store.manifest.study or (
+            current is not None and not experiment.differences(current.value)
+        )
         if not (same or update) or not _is_whole(store, key, experiment):
             return None
         store.begin(key)

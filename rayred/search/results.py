@@ -99,15 +99,21 @@ def describe_candidate(candidate: Candidate) -> str:
 
 
 def load_candidate(stored: Mapping[str, Any]) -> Candidate:
-    """Return the candidate that `dataclasses.asdict` was given."""
-    return Candidate(**{**stored, "curve": tuple(stored["curve"])})
+    """Return the candidate that `dataclasses.asdict` was given; ValueError if it is none."""
+    try:
+        return Candidate(**{**stored, "curve": tuple(stored["curve"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no candidate of a search: {error}") from error
 
 
 def load_found(path: Path) -> Found:
-    """Read what `save_found` wrote."""
+    """Read what `save_found` wrote; raises ValueError if it is something else."""
     stored = json.loads(path.read_text())
-    candidates = tuple(load_candidate(one) for one in stored["candidates"])
-    return Found(**{**stored, "candidates": candidates})
+    try:
+        candidates = tuple(load_candidate(one) for one in stored["candidates"])
+        return Found(**{**stored, "candidates": candidates})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no result of a search: {error}") from error
 
 
 def save_found(path: Path, found: Found) -> None:

@@ -74,7 +74,7 @@ class Member:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curve": [asdict(point) for point in self.curve],
-            "correct": None if self.correct is None else torch.from_numpy(self.correct),
+            "correct": None if self.correct is None else torch.tensor(self.correct),
             "losses": self.worker.mean(self.losses, 1),
             "failure": None if self.failure is None else str(self.failure),
         }

@@ -56,7 +56,7 @@ def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:
 def save_trained(path: Path, trained: Trained) -> None:
     """Write a finished training to a file, weights included."""
     curve = [asdict(point) for point in trained.curve]
-    parts = {"curve": curve, "correct": torch.from_numpy(trained.correct)}
+    parts = {"curve": curve, "correct": torch.tensor(trained.correct)}
     content = io.BytesIO()
     torch.save({**vars(trained), **parts, "spec": asdict(trained.spec)}, content)
     path.write_bytes(content.getbuffer())  # torch's own writer hides that a disk is full
