@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayred import __version__
-from rayred.errors import RayredError
+from rayred.command import run_command, say, show
 
 DATASET_HELP = (
     "data set: digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH, parquet:GLOB or"
@@ -19,18 +19,15 @@ DATASET_HELP = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 when done, 1 when it failed, 2 on bad input."""
+    """Run one command; returns its exit code, see docs/commands.md."""
+    return run_command(lambda: _call(arguments))
+
+
+def _call(arguments: Sequence[str] | None) -> int:
     given = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("rayred").setLevel(logging.INFO)
-    try:
-        code: int = given.call(given)
-    except RayredError as error:
-        print(f"rayred: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("rayred: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    code: int = given.call(given)
     return code
 
 
@@ -144,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="open MLflow's pages on a run, for this machine only")
     _add_folder(ui)
     ui.add_argument(
-        "--port", metavar="N", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)"
+        "--port", metavar="N", type=_port, default=5000, help="port on 127.0.0.1 (default: 5000)"
     )
     ui.set_defaults(call=_ui)
 
@@ -193,6 +190,12 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text}: expected a port from 1 to 65535")
+    return int(text)
+
+
 def _add_keep(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--keep",
@@ -235,19 +238,19 @@ def _run(given: argparse.Namespace) -> int:
     study = run(
         experiment, given.out, address=given.address, fresh=given.fresh, update=given.update
     )
-    print(f"\n{format_table(study.verdict, study.found)}\n")
-    print(f"report   {study.folder / 'report.html'}")
-    print(f"figures  {study.folder / 'figures'}")
-    print(f"subsets  {study.folder / 'subsets'}")
+    show(f"\n{format_table(study.verdict, study.found)}\n")
+    show(f"report   {study.folder / 'report.html'}")
+    show(f"figures  {study.folder / 'figures'}")
+    show(f"subsets  {study.folder / 'subsets'}")
     if study.tracking_failure is None:
-        print(f"MLflow   rayred ui {study.folder}")
+        show(f"MLflow   rayred ui {study.folder}")
     else:
-        print(
+        show(
             f"MLflow   {study.tracking_uri} did not answer: {study.tracking_failure}\n"
             f"         Nothing is lost. Send it later with: rayred upload {study.folder}"
         )
     for result in study.failed:
-        print(f"rayred: trial {result.trial.name} failed: {result.reason}", file=sys.stderr)
+        say(f"rayred: trial {result.trial.name} failed: {result.reason}")
     return 1 if study.failed else 0
 
 
@@ -255,7 +258,7 @@ def _experiments(_: argparse.Namespace) -> int:
     from rayred.config.shipped import describe_experiments
 
     for name, sentence in describe_experiments().items():
-        print(f"{name:<14} {sentence}")
+        show(f"{name:<14} {sentence}")
     return 0
 
 
@@ -272,7 +275,7 @@ def _prune(given: argparse.Namespace) -> int:
         fresh=given.fresh,
         update=given.update,
     )
-    print(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
+    show(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
     return 0
 
 
@@ -280,7 +283,7 @@ def _cluster(given: argparse.Namespace) -> int:
     from rayred.clustering.array_files import cluster_files
 
     kept, rows = cluster_files(given.embeddings, given.labels, given.keep, given.out)
-    print(f"{kept:,} of {rows:,} rows are kept: {given.out}")
+    show(f"{kept:,} of {rows:,} rows are kept: {given.out}")
     return 0
 
 
@@ -288,7 +291,7 @@ def _results(given: argparse.Namespace) -> int:
     from rayred.report.table import format_table
     from rayred.review import results
 
-    print(format_table(*results(given.dir)))
+    show(format_table(*results(given.dir)))
     return 0
 
 
@@ -296,7 +299,7 @@ def _report(given: argparse.Namespace) -> int:
     from rayred.review import report
 
     report(given.dir, given.out)
-    print((given.out or given.dir) / "report.html")
+    show(str((given.out or given.dir) / "report.html"))
     return 0
 
 
@@ -305,9 +308,9 @@ def _clean(given: argparse.Namespace) -> int:
 
     found = clean(given.dir, dry_run=given.dry_run)
     for path in found.paths():
-        print(path)
+        show(str(path))
     done = "would be removed" if given.dry_run else "are removed"
-    print(f"{len(found.paths()):,} folders, {found.bytes / 1e6:,.1f} MB, {done}")
+    show(f"{len(found.paths()):,} folders, {found.bytes / 1e6:,.1f} MB, {done}")
     return 0
 
 
@@ -317,7 +320,7 @@ def _ui(given: argparse.Namespace) -> int:
 
     uri, experiment = tracking_of(given.dir)
     with serve(uri, experiment, given.port) as server:
-        print(f"MLflow   {server.address}", flush=True)
+        show(f"MLflow   {server.address}")
         server.wait()
     return 0
 
@@ -327,9 +330,9 @@ def _upload(given: argparse.Namespace) -> int:
 
     tracker = upload(given.dir, given.uri)
     if tracker.failure is not None:
-        print(f"rayred: {tracker.uri} did not take it all: {tracker.failure}", file=sys.stderr)
+        say(f"rayred: {tracker.uri} did not take it all: {tracker.failure}")
         return 1
-    print(f"MLflow at {tracker.uri} has all of {given.dir}")
+    show(f"MLflow at {tracker.uri} has all of {given.dir}")
     return 0
 
 
@@ -338,5 +341,5 @@ def _doctor(given: argparse.Namespace) -> int:
 
     findings = examine(given.address)
     for finding in findings:
-        print(f"{finding.state:<5} {finding.name:<9} {finding.text}")
+        show(f"{finding.state:<5} {finding.name:<9} {finding.text}")
     return 1 if any(finding.state == "FAIL" for finding in findings) else 0

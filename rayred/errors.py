@@ -43,6 +43,10 @@ class TrainingError(RayredError):
     """A training that failed, for example because its loss is not finite."""
 
 
+class MachineError(RayredError):
+    """A process or a machine of the Ray cluster that failed; the message names its trace."""
+
+
 class TrackingError(RayredError):
     """The MLflow store of the settings cannot be opened."""
 

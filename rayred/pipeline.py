@@ -23,6 +23,7 @@ from rayred.data import load_dataset
 from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
+from rayred.machines.failures import LOGS, ray_failures
 from rayred.machines.tune import Runner
 from rayred.progress import progress_bar
 from rayred.results.trial import TrialResult
@@ -96,6 +97,7 @@ def run(
     with (
         connect(address) as cluster,
         open_job(experiment, path, dataset, cluster, fresh=fresh, update=update) as job,
+        ray_failures(job.store.place(LOGS)),
     ):
         tracker = start_tracking(job.experiment, job.store, dataset.facts())
         metrics = job.experiment.tracking.system_metrics

@@ -24,6 +24,7 @@ from rayred.errors import ConfigError, DataError
 from rayred.files import replacing
 from rayred.job import begin, open_job
 from rayred.machines.connect import connect
+from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import choose_subsets, cluster_classes, embed, train_reference
 from rayred.results.trial import FULL
 from rayred.selection import Subset, subset_name
@@ -91,6 +92,7 @@ def prune(
     with (
         connect(address) as cluster,
         open_job(experiment, path, whole, cluster, fresh=fresh, update=update) as job,
+        ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
         space = given or embed(job, train_reference(job))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import ray
 
 from rayred.errors import ConfigError, RayredError
+from rayred.machines.failures import ray_failures, ray_reason
+
+logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3
 """Times that a training is started again after it lost a worker or a node."""
@@ -41,6 +48,14 @@ WORKER_SETTINGS = {
 # Of Ray, while it connects to an address: it asks once, for half a minute, since what answers there
 # may be no Ray.
 _ASK_ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}
+
+LONGEST_FOLDER = 36
+"""Bytes of the longest path that leaves room for Ray's: a socket's has 107 at most (unix(7)), of
+which ``/ray/session_DATE_TIME_PID/sockets/plasma_store.N`` takes up to 71."""
+END_SECONDS = 3
+"""How long processes that are told to end may take."""
+SHORT_FOLDER = "/tmp/ray"
+"""Where Ray puts its files if no variable says otherwise."""
 
 _GPU_TYPE = "accelerator_type:"
 
@@ -104,36 +119,104 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
     ------
     ConfigError
         There is no cluster at the address.
+    MachineError
+        Ray has failed in a way that the work did not turn into an error of its own.
     RayredError
         No Ray can be started here.
     """
-    if ray.is_initialized():
-        yield _describe()
-        return
-    target = address or os.environ.get("RAY_ADDRESS") or "local"
-    # A Ray that starts here inherits the environment; one that runs already is sent the settings.
+    with ray_failures():
+        if ray.is_initialized():
+            yield _describe()
+            return
+        target = address or os.environ.get("RAY_ADDRESS") or "local"
+        # A Ray that starts here inherits the environment; one that runs is sent the settings.
+        own = WORKER_SETTINGS if target == "local" else _ASK_ONCE
+        with _environment(_RAY_SETTINGS | own):
+            try:
+                with _callers_sigterm(), _nothing_half_started():
+                    _init(target)
+                yield _describe()
+            finally:
+                ray.shutdown()
+
+
+def _init(target: str) -> None:
+    """Connect to a cluster, or start one where the target is ``local``."""
     here = target == "local"
     if ":" in target and "//" not in target:
         _check_answers(target)
-    with _environment(_RAY_SETTINGS | (WORKER_SETTINGS if here else _ASK_ONCE)):
-        try:
-            ray.init(
-                address=target,
-                include_dashboard=False if here else None,
-                runtime_env=None if here else {"env_vars": WORKER_SETTINGS},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if here:
-                raise RayredError(f"Ray does not start on this machine: {error}") from error
-            raise ConfigError(
-                f"--address {target}: no Ray cluster answers there: {error}"
-            ) from error
-        try:
-            yield _describe()
-        finally:
-            ray.shutdown()
+    # Ray prints what its processes complain of, on standard output; errors are raised anyway.
+    ray._private.worker._worker_logs_enabled = False
+    try:
+        ray.init(
+            address=target,
+            include_dashboard=False if here else None,
+            runtime_env=None if here else {"env_vars": WORKER_SETTINGS},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=_temporary_folder() if here else None,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = ray_reason(error)
+        if here:
+            raise RayredError(f"Ray does not start on this machine: {reason}") from error
+        raise ConfigError(f"--address {target}: no Ray cluster answers there: {reason}") from error
+
+
+@contextmanager
+def _callers_sigterm() -> Iterator[None]:
+    """Leave SIGTERM to the handler that the caller has set, if any, instead of to Ray's.
+
+    Ray sets one in Python, which ends the process with code 15, and one in C++, which prints the
+    stack and aborts the process three seconds later.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not callable(handler) or not is_main:
+        yield
+        return
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:
+            raise
+        # It came while Ray's handlers were set. They have set an alarm, which would abort.
+        signal.alarm(0)
+        handler(signal.SIGTERM, None)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _nothing_half_started() -> Iterator[None]:
+    """End what Ray has started here if it does not get to its start: it would leave agents."""
+    others = psutil.Process().children(recursive=True)
+    try:
+        yield
+    except BaseException:
+        started = set(psutil.Process().children(recursive=True)) - set(others)
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            _, started = map(set, psutil.wait_procs(started, END_SECONDS))
+        raise
+
+
+def _temporary_folder() -> str | None:
+    """Return a folder for Ray's sockets and logs; None where Ray's own choice will do."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    if name is None:
+        return None
+    chosen = os.environ[name]
+    if len(os.fsencode(Path(chosen).absolute())) > LONGEST_FOLDER:
+        problem = f"has more than {LONGEST_FOLDER} bytes, too many for the paths of Ray's sockets"
+    elif name == "TMPDIR" and not Path(chosen).is_dir():
+        problem = "is no folder"
+    else:
+        return None
+    logger.warning("%s: %s %s; Ray uses %s", name, chosen, problem, SHORT_FOLDER)
+    return SHORT_FOLDER
 
 
 def share(value: Any) -> ray.ObjectRef[Any]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
+from rayred.machines.failures import ray_reason
 from rayred.machines.layout import Layout
+
+STOP_SECONDS = 5
+"""How long to wait for Tune to stop; it never does if Ray's own processes were ended as well."""
 
 Config = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
@@ -83,14 +88,15 @@ def run_trials(plan: Plan, train: Train, runner: Runner) -> Generator[Ended, Non
             yield item
     finally:
         recorder.stopped = True
-        thread.join()
+        thread.join(STOP_SECONDS)
     if recorder.lost:
-        lost = [(name, reason) for config, reason in recorder.lost for name in plan.names(config)]
-        name, reason = lost[0]
+        lost = [(name, error) for config, error in recorder.lost for name in plan.names(config)]
+        name, error = lost[0]
+        reason = ray_reason(error) if error else "no reason given"
         raise RayredError(
             f"{len(lost)} of {plan.total} {plan.unit}s failed {runner.max_failures + 1} times; run"
             f" again to go on with them. First of them: {name}: {reason}"
-        )
+        ) from error
 
 
 def _fit(plan: Plan, train: Train, runner: Runner, recorder: _Recorder) -> None:
@@ -132,7 +138,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc] # Ray is not typed
 
     def __init__(self, ended: SimpleQueue[Ended | BaseException | None]) -> None:
         self.ended = ended
-        self.lost: list[tuple[Config, str]] = []
+        self.lost: list[tuple[Config, BaseException | None]] = []
         self.stopped = False
         self._reports: dict[str, list[dict[str, Any]]] = {}
         """Reports of every training that runs."""
@@ -176,6 +182,12 @@ class _Recorder(tune.Callback):  # type: ignore[misc] # Ray is not typed
     ) -> None:
         del iteration, trials, info
         self._reports.pop(trial.trial_id, None)
-        error = trial.get_pickled_error()
-        reason = str(error).strip().splitlines()[-1] if error else "no reason given"
-        self.lost.append((trial.config, reason))
+        self.lost.append((trial.config, _error_of(trial)))
+
+
+def _error_of(trial: TuneTrial) -> BaseException | None:
+    """Return why a trial failed; Tune writes it here first, and into the storage later."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).exists():
+        return cast("BaseException | None", trial.get_pickled_error())
+    return cast("BaseException", cloudpickle.loads(Path(path).read_bytes()))

@@ -41,7 +41,7 @@ class Server:
 def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
     """Serve MLflow's pages of a store on 127.0.0.1 while the context is open.
 
-    No server is started if the store is a server already. SIGTERM then raises KeyboardInterrupt.
+    No server is started if the store is a server already.
 
     Parameters
     ----------
@@ -65,8 +65,6 @@ def serve(uri: str, experiment: str, port: int) -> Iterator[Server]:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise TrackingError(f"port {port} is taken; choose another with --port")
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "1"]
-    # SIGTERM raises KeyboardInterrupt, so that the server is ended before this process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--port", str(port)],
         stdout=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ from rayred.config import Train
 from rayred.data.dataset import Dataset
 from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
+from rayred.machines.failures import ray_reason
 from rayred.machines.layout import Scaling
 from rayred.models import ModelSpec
 from rayred.progress import progress_bar
@@ -130,7 +131,7 @@ def train_with_ray(
         if isinstance(error, ControllerError) and isinstance(error.controller_failure, RayredError):
             raise error.controller_failure from None
         raise RayredError(
-            f"{name}: given up: {error}; run again to go on from the last checkpoint"
+            f"{name}: given up: {ray_reason(error)}; run again to go on from the last checkpoint"
         ) from error
     trained: Trained = result.return_value
     return trained

@@ -1,0 +1,124 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does, wherever it stands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rayred.command import run_command
+from tests.conftest import descendants, write_experiment
+
+SENTENCE = "rayred: interrupted; the same command goes on from here\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_ends_with_the_code_of_the_signal(capsys, number):
+    before = signal.getsignal(number)
+    ends: list[str] = []
+
+    def command() -> int:
+        try:
+            os.kill(os.getpid(), number)
+            return 0
+        finally:
+            os.kill(os.getpid(), number)  # timeout(1) sends it twice
+            ends.append("came to its end")
+
+    assert run_command(command) == 128 + number
+    assert capsys.readouterr().err == SENTENCE
+    assert ends == ["came to its end"]
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    try:
+        assert run_command(lambda: os.kill(os.getpid(), signal.SIGHUP) or 0) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_handler_that_was_not_set_in_python_is_no_obstacle(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    assert run_command(lambda: 0) == 0
+
+
+def ended(
+    command: list[str], reached: Callable[[int], bool], *, whole_group: bool
+) -> tuple[int, str, list[int]]:
+    """Start a command, send SIGTERM when it has got so far; code, messages, processes left."""
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not reached(process.pid):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    started = descendants(process.pid)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=100)
+    until = time.monotonic() + 30
+    while (left := [pid for pid in started if is_alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.2)
+    return process.returncode, said, left
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_run_in_its_sweep_is_ended_with_all_that_it_started(tmp_path, whole_group):
+    study = write_experiment(tmp_path / "tiny.yaml", train={"steps": 5, "batch_size": 64})
+    command = [sys.executable, "-m", "rayred", "run", str(study), "--out", str(tmp_path / "run")]
+    code, said, left = ended(
+        command,
+        lambda _: any((tmp_path / "run" / "trials").glob("[!.]*.json")),
+        whole_group=whole_group,
+    )
+    assert code == 143
+    assert said.endswith(SENTENCE)
+    assert "Traceback" not in said
+    assert "SIGTERM" not in said
+    assert not left
+
+    from rayred.tracking.client import create_store
+
+    client = create_store(f"sqlite:///{tmp_path / 'run' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
+    (study_run,) = [run for run in runs if "rayred.trial" not in run.data.tags]
+    assert study_run.info.status == "FAILED"
+
+
+def starts_raylet(pid: int) -> bool:
+    """Whether a process of Ray's is there: it has started some, and waits for others."""
+    for child in descendants(pid):
+        try:
+            if "gcs_server" in Path(f"/proc/{child}/cmdline").read_text():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.slow
+def test_a_command_that_starts_ray_leaves_nothing_half_started():
+    command = [sys.executable, "-m", "rayred", "doctor"]
+    code, said, left = ended(command, starts_raylet, whole_group=False)
+    assert code == 143
+    assert said == SENTENCE
+    assert not left
