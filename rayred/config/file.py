@@ -9,35 +9,18 @@ Invalid input raises `ConfigError`, which names the file, the key, the value and
 
 from __future__ import annotations
 
-import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rayred.config.base import Settings
 from rayred.config.experiment import Experiment
+from rayred.config.strict_yaml import dump_yaml, parse_yaml
 from rayred.errors import ConfigError, did_you_mean
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-4`` is a number, as in YAML 1.2; PyYAML reads it as a string."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts strings that `_Loader` would read as numbers, such as ``1e5``, in quotes."""
-
-
-for _of in (_Loader, _Dumper):
-    _of.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-        list("-+.0123456789"),
-    )
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -56,9 +39,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         The file cannot be read, is no YAML mapping, or holds an invalid setting.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the experiment file: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot read the experiment file: it is not UTF-8") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot read the experiment file: {error.strerror or error}"
+        ) from error
     settings = parse_yaml(text, str(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: expected a mapping of settings such as 'dataset: digits'")
@@ -91,15 +78,7 @@ def parse_experiment(settings: Mapping[str, Any], source: str) -> Experiment:
 
 def dump_experiment(experiment: Experiment) -> str:
     """Return the experiment as YAML with all defaults written out."""
-    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
-
-
-def parse_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML text; raises `ConfigError` if it is not valid YAML."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:
