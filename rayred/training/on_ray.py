@@ -5,11 +5,12 @@ Legend: n images of a training, N images, D embedding dimensions.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +19,10 @@ import ray
 import ray.train
 import torch
 from numpy.typing import NDArray
+from ray.exceptions import RayError
 from ray.train import ControllerError
 from ray.train.torch import TorchTrainer
-from ray.util.queue import Queue
+from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
@@ -42,8 +44,12 @@ from rayred.training.task import Task
 from rayred.training.trained import Trained, load_model
 from rayred.training.worker import Shard, Worker
 
+logger = logging.getLogger(__name__)
+
 LIVE_SECONDS = 0.5
 """Seconds between two updates of the live line."""
+STOP_SECONDS = 5
+"""How long to wait for the last of them; none comes if Ray's own processes have ended."""
 
 
 class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
@@ -187,28 +193,36 @@ class _Live:
 
 @contextmanager
 def _live_line(recipe: Train) -> Iterator[Queue | None]:
-    """Show a line with the steps and losses put into a queue; None where there is no terminal."""
-    if not sys.stderr.isatty():
+    """Show steps and losses put into a queue; None where neither a terminal nor the log has them.
+
+    So it is within a trial that trains on several workers: the sweep has the line.
+    """
+    if not (sys.stderr.isatty() or logger.isEnabledFor(logging.INFO)):
         yield None
         return
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    images = recipe.batch_size
-    with (
-        progress_bar("training", " images", recipe.steps * images) as bar,
-        ThreadPoolExecutor(1) as thread,
-    ):
+    images, ended = recipe.batch_size, threading.Event()
+    with progress_bar("training", "image", recipe.steps * images) as bar:
 
         def draw() -> None:
-            for step, loss in iter(queue.get, None):
+            while not ended.is_set() or not queue.empty():
+                try:
+                    step, loss = queue.get(timeout=LIVE_SECONDS)
+                except Empty:
+                    continue
+                except RayError:
+                    return  # the training tells what is lost
                 bar.set_postfix_str(f"step {step:,} of {recipe.steps:,}, loss {loss:.3f}")
                 bar.update(step * images - bar.n)
 
-        thread.submit(draw)
+        thread = threading.Thread(target=draw, daemon=True)
+        thread.start()
         try:
             yield queue
         finally:
-            queue.put(None)
+            ended.set()
+            thread.join(STOP_SECONDS)
     queue.shutdown(force=True)
 
 

@@ -14,8 +14,8 @@ SHOWS = f"""
 import sys
 from rayred.command import run_command, say, show
 def command():
-    show({ascii(ALL)})
-    say({ascii(ALL)})
+    show({ALL!a})
+    say({ALL!a})
     return 0
 sys.exit(run_command(command))
 """
