@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON, and locks."""
+"""Files that appear whole or not at all, JSON, and the places of files in folders and at URLs."""
 
 from __future__ import annotations
 
@@ -66,6 +66,16 @@ def digest_of_file(path: Path) -> str:
     """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joined(place: str, name: str) -> str:
+    """Return the place of something in a folder, or at a URL, whose options stay at its end.
+
+    >>> joined("s3://bucket/rayred?region=eu-west-1", "study")
+    's3://bucket/rayred/study?region=eu-west-1'
+    """
+    address, mark, options = place.partition("?") if "://" in place else (place, "", "")
+    return f"{address.rstrip('/')}/{name}{mark}{options}"
 
 
 def remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from rayred.config import Resources
 from rayred.errors import ConfigError
+from rayred.files import joined
 from rayred.machines.connect import Cluster
 
 
@@ -48,7 +49,7 @@ class Layout:
 
     def within(self, study: str) -> Self:
         """Return the layout with a storage of the study's own."""
-        return replace(self, storage=f"{self.storage}/{study}")
+        return replace(self, storage=joined(self.storage, study))
 
     def trial_resources(self) -> dict[str, float]:
         """Return the resources that Tune reserves for a trial."""
