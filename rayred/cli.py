@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rayred import __version__
 from rayred.command import run_command, say, show
+from rayred.files import LINKS
 
 DATASET_HELP = (
     "data set: digits, cifar10, cifar100, fashion-mnist, imagenet, folder:PATH, parquet:GLOB or"
@@ -63,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         metavar="DIR",
         type=Path,
-        help="run folder, made if missing (default: runs/NAME, by the experiment's name)",
+        help="run folder, made if missing, neither in nor above what is read (default: runs/NAME,"
+        " by the experiment's name)",
     )
     _add_address(run)
     _add_again(run)
@@ -76,7 +78,11 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
     _add_keep(prune, "images")
     prune.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder to write to (required)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder to write to, neither in nor above what is read (required)",
     )
     prune.add_argument(
         "--embeddings",
@@ -84,6 +90,15 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="embeddings to use, one an image, .npy, .npz or .parquet (default: a reference model"
         " is trained, and its embeddings are used)",
+    )
+    prune.add_argument(
+        "--link",
+        metavar="{copy,hard,symlink}",
+        choices=list(LINKS),
+        default="copy",
+        help="how kept image files are put into DIR/images: copy, which shares the disk's blocks"
+        " where the file system can; hard or symlink, through which a change of one changes the"
+        " original (default: copy)",
     )
     _add_set(prune)
     _add_address(prune)
@@ -110,7 +125,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         required=True,
-        help="file to write the kept rows to: .npy, .npz or .parquet (required)",
+        help="file to write the kept rows to: .npy, .npz or .parquet; an earlier one is replaced"
+        " (required)",
     )
     cluster.set_defaults(call=_cluster)
 
@@ -230,14 +246,16 @@ def _run(given: argparse.Namespace) -> int:
     from rayred.config.file import load_experiment
     from rayred.config.shipped import experiment_path
 
-    experiment = load_experiment(experiment_path(given.experiment), given.overrides)
+    file = experiment_path(given.experiment)
+    experiment = load_experiment(file, given.overrides)
 
     from rayred.pipeline import run
+    from rayred.places import check_experiment_file
     from rayred.report.table import format_table
 
-    study = run(
-        experiment, given.out, address=given.address, fresh=given.fresh, update=given.update
-    )
+    out = given.out or Path("runs") / experiment.name
+    check_experiment_file(file, out)
+    study = run(experiment, out, address=given.address, fresh=given.fresh, update=given.update)
     show(f"\n{format_table(study.verdict, study.found)}\n")
     show(f"report   {study.folder / 'report.html'}")
     show(f"figures  {study.folder / 'figures'}")
@@ -270,6 +288,7 @@ def _prune(given: argparse.Namespace) -> int:
         given.keep,
         given.out,
         embeddings=given.embeddings,
+        link=given.link,
         overrides=given.overrides,
         address=given.address,
         fresh=given.fresh,

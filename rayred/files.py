@@ -1,20 +1,26 @@
-"""Files that appear whole or not at all, JSON, and the places of files in folders and at URLs."""
+"""Files that appear whole or not at all, JSON, files put elsewhere, and places at URLs."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from rayred.errors import ConfigError, DataError, did_you_mean
 
 TEMPORARY = re.compile(r"\..+\.rayred-[0-9a-f]{32}(\.[^.]*)?")
 """Names of files and folders that are being written."""
+FICLONE = 0x40049409
+"""Linux's request that a file share another's blocks (linux/fs.h); fcntl has it from 3.13 on."""
 
 
 def temporary_beside(target: Path) -> Path:
@@ -24,16 +30,34 @@ def temporary_beside(target: Path) -> Path:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target` that takes its place at the end, if nothing fails."""
+    """Yield a temporary path beside `target` that takes its place at the end, if nothing fails.
+
+    A folder takes the place of a folder, a file that of a file or link.
+
+    Raises
+    ------
+    ConfigError
+        At `target` stands a folder for a file, or something else for a folder; it stays there.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
         yield temporary
-        if target.is_dir():
-            shutil.rmtree(target)
+        _make_way(target, temporary)
         temporary.replace(target)
     finally:
         remove(temporary)
+
+
+def _make_way(target: Path, temporary: Path) -> None:
+    """Remove the earlier folder at the place of a folder."""
+    if not temporary.is_dir():
+        if target.is_dir():
+            raise ConfigError(f"{target}: is a folder; a file is to be written there")
+    elif target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ConfigError(f"{target}: is no folder; a folder is to be written there")
+    elif target.exists():
+        shutil.rmtree(target)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -91,3 +115,73 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.glob(".*"):
         if TEMPORARY.fullmatch(path.name):
             remove(path)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file with its mode and times; it shares the disk's blocks where that can be done."""
+    with source.open("rb") as read, target.open("wb") as written:
+        try:
+            fcntl.ioctl(written, FICLONE, read.fileno())
+        except OSError:
+            shutil.copyfileobj(read, written)
+    shutil.copystat(source, target)
+
+
+def _link_hard(source: Path, target: Path) -> None:
+    target.hardlink_to(os.path.realpath(source))
+
+
+def _link_symbolic(source: Path, target: Path) -> None:
+    source.stat()  # raises where the link would lead nowhere
+    target.symlink_to(source.absolute())
+
+
+Link = Literal["copy", "hard", "symlink"]
+"""How a file is put elsewhere."""
+LINKS: dict[Link, Callable[[Path, Path], None]] = {
+    "copy": copy_file,
+    "hard": _link_hard,
+    "symlink": _link_symbolic,
+}
+
+
+def check_link(link: str, source: Path | None, folder: Path) -> None:
+    """Refuse what `put_file` cannot do for files below `source` and a folder that is to be made.
+
+    `source` is None where there are no files.
+
+    Raises
+    ------
+    ConfigError
+        There is no such way, or the two are on different file systems, for a hard link.
+    """
+    if link not in LINKS:
+        hint = did_you_mean(link, LINKS)
+        raise ConfigError(f"--link {link}: unknown;{hint} Allowed: {', '.join(LINKS)}")
+    if link != "hard" or source is None:
+        return
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if source.stat().st_dev != there.stat().st_dev:
+        raise ConfigError(
+            f"--link hard: {source} and {folder} are on different file systems; use --link copy or"
+            " --link symlink"
+        )
+
+
+def put_file(source: Path, target: Path, link: Link) -> None:
+    """Copy a file, or make a link to it; the folder is made where it is missing.
+
+    Raises
+    ------
+    DataError
+        The file has gone or cannot be read, or the file system cannot make the link.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        LINKS[link](source, target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise DataError(
+            f"{source}: cannot be copied or linked (--link {link}): {error.strerror}"
+        ) from error

@@ -25,6 +25,7 @@ from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.machines.tune import Runner
+from rayred.places import check_experiment_file, check_places
 from rayred.progress import progress_bar
 from rayred.results.trial import TrialResult
 from rayred.review import Study, finished_study
@@ -83,9 +84,13 @@ def run(
     RayredError
         Something cannot be used as given, or failed; the message says what to do.
     """
+    given = experiment
     if not isinstance(experiment, Experiment):
         experiment = load_experiment(experiment_path(experiment))
     path = Path(out) if out is not None else Path("runs") / experiment.name
+    if not isinstance(given, Experiment):
+        check_experiment_file(experiment_path(given), path)
+    check_places(experiment, path)
     experiment = experiment.with_absolute_paths()
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole = experiment.needs_whole_images()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,16 @@ from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
 from rayred.errors import ConfigError, DataError
-from rayred.files import replacing
+from rayred.files import Link, check_link
 from rayred.job import begin, open_job
+from rayred.kept_images import keep_images
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import choose_subsets, cluster_classes, embed, train_reference
+from rayred.places import check_places
 from rayred.results.trial import FULL
 from rayred.selection import Subset, subset_name
-from rayred.store import Made, Stage, Store
+from rayred.store import Made, Stage
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def prune(
     out: Path | str,
     *,
     embeddings: Path | None = None,
+    link: Link = "copy",
     overrides: Sequence[str] = (),
     address: str | None = None,
     fresh: bool = False,
@@ -67,6 +68,9 @@ def prune(
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
+    link
+        How the kept image files are put into ``images/``: as copies, which share the disk's blocks
+        with the originals where the file system can do so; as hard links; or as symbolic links.
     overrides
         ``key.path=value`` settings of the reference training and the linkage.
     address
@@ -83,9 +87,11 @@ def prune(
     """
     experiment = _experiment(dataset, keep, overrides).with_absolute_paths()
     path = Path(out)
+    check_places(experiment, path, *([embeddings] if embeddings else []))
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole_images = experiment.needs_whole_images()
     images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
+    check_link(link, images.folder, path)
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
     given = None if embeddings is None else _given(embeddings, images)
@@ -102,7 +108,7 @@ def prune(
         chosen = Chosen(images, kept, trees.value.groups(keep))
         key = keys.pruned(dataset=whole.digest, trees=trees.digest, fraction=keep)
         job.store.keep(PRUNED, key, lambda: chosen)
-        write_images(job.store, chosen)
+        keep_images(job.store, images, kept, key, link)
         job.store.finish()
     return Pruned(job.store.path, images.rows[kept], len(images))
 
@@ -165,21 +171,3 @@ def _save_tables(folder: Path, chosen: Chosen) -> None:
 
 
 PRUNED = Stage[Chosen, None]("pruned", _save_tables, lambda _: None)
-
-
-def write_images(store: Store, chosen: Chosen) -> None:
-    """Write the kept images, where they are files, into ``images/``."""
-    split = chosen.split
-    if split.folder is not None:
-        with replacing(store.place("images")) as temporary:
-            for index in chosen.kept:
-                _link(split.folder / split.names[index], temporary / split.names[index])
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make a hard link, or a copy where the two lie on different file systems."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -19,6 +19,7 @@ from rayred.clustering.numpy_files import read_numpy_file
 from rayred.clustering.parquet_columns import read_lists, read_values
 from rayred.errors import ConfigError, DataError, RayredError
 from rayred.files import replacing
+from rayred.outputs import Sources, check_output_file
 
 FORMATS = (".npy", ".npz", ".parquet")
 
@@ -33,7 +34,7 @@ def cluster_files(embeddings: Path, labels: Path, keep: float, out: Path) -> tup
     keep
         Fraction of every class to keep, in (0, 1].
     out
-        The file to write, see `write_groups`.
+        The file to write, see `write_groups`; an earlier file is replaced.
 
     Returns
     -------
@@ -43,13 +44,15 @@ def cluster_files(embeddings: Path, labels: Path, keep: float, out: Path) -> tup
     Raises
     ------
     ConfigError
-        The fraction or the name of a file cannot be used, or `out` cannot be written.
+        The fraction or the name of a file cannot be used, `out` cannot be written, or is one of the
+        files that are read.
     DataError
         A file cannot be read, or a row of it cannot be used; the message names it.
     """
     if not 0 < keep <= 1:
         raise ConfigError(f"--keep {keep:g}: expected a fraction in (0, 1]")
     check_format(out)
+    check_output_file(out, Sources((embeddings, labels)))
     x = read_embeddings(embeddings)
     given = read_labels(labels, len(x))
     try:

@@ -7,9 +7,11 @@ from rayred.store.entries import Entry
 from rayred.store.folder import CHECKPOINTS, ENVIRONMENT, Made, Stage, Store, json_stage, path_stage
 from rayred.store.manifest import MANIFEST
 from rayred.store.opening import check_folder, check_no_changes, open_store
+from rayred.store.views import CONFIG_FILE
 
 __all__ = [
     "CHECKPOINTS",
+    "CONFIG_FILE",
     "ENVIRONMENT",
     "MANIFEST",
     "Entry",

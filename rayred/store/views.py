@@ -18,7 +18,7 @@ from rayred.store.entries import Entry
 
 logger = logging.getLogger(__name__)
 
-FIRST = "config.yaml"
+CONFIG_FILE = "config.yaml"
 """The view that says whose the others are."""
 
 
@@ -38,7 +38,7 @@ def views_of(entries: Iterable[Entry]) -> dict[str, View]:
         for name, file in entry.files.items()
         if (entry.folder / name).is_file()
     }
-    return dict(sorted(found.items(), key=lambda item: item[0] != FIRST))
+    return dict(sorted(found.items(), key=lambda item: item[0] != CONFIG_FILE))
 
 
 def renew_views(
@@ -57,11 +57,11 @@ def renew_views(
     known
         Digests that a view of rayred's may have, by path, those of `wanted` included.
     """
-    config = wanted.get(FIRST)
-    same = config is not None and _is_shown(folder / FIRST, config)
-    for path in sorted(known, key=lambda path: path == FIRST):
+    config = wanted.get(CONFIG_FILE)
+    same = config is not None and _is_shown(folder / CONFIG_FILE, config)
+    for path in sorted(known, key=lambda path: path == CONFIG_FILE):
         view = wanted.get(path)
-        is_replaced = path == FIRST or same
+        is_replaced = path == CONFIG_FILE or same
         if view is None or not (is_replaced or _is_shown(folder / path, view)):
             _remove(folder, path, known[path])
     for path, view in wanted.items():

@@ -1,0 +1,70 @@
+"""Where a job writes, against what it reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from rayred.config import Experiment
+from rayred.data.cache import home_expanded
+from rayred.data.sources import sources_of
+from rayred.outputs import Sources, check_output
+from rayred.store import CONFIG_FILE
+
+
+def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
+    """Refuse a job that would write to, into or above something that it was given to read.
+
+    Parameters
+    ----------
+    experiment
+        The job's settings: its data set, and where checkpoints, copies and MLflow's runs go.
+    out
+        The folder for its results.
+    files
+        What else it reads, such as embeddings.
+
+    Raises
+    ------
+    ConfigError
+        The job would change its sources, or read its results as such the next time.
+    """
+    dataset = sources_of(experiment.dataset, experiment.data)
+    check_output(out, dataset + Sources(files))
+    given_by_user = replace(dataset, downloads=())
+    for folder in ("scans", "parquet"):
+        check_output(home_expanded(experiment.data.root) / folder, given_by_user, "data.root")
+    storage = _on_this_machine(experiment.storage, "file://", "")
+    if storage is not None:
+        # Each study has a folder of its own there, so that the storage may hold the data set.
+        check_output(storage / "study", dataset, "storage")
+    uri = experiment.tracking.uri
+    if uri == "auto":
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "auto")
+    database = _on_this_machine(uri, "sqlite:///", "file://", "file:")
+    if database is not None:
+        check_output(database, dataset, "tracking.uri")
+
+
+def check_experiment_file(file: Path, out: Path) -> None:
+    """Refuse a run folder that is or holds the experiment file.
+
+    The folder's own `config.yaml` may be given, to go on with the run.
+
+    Raises
+    ------
+    ConfigError
+        The file might be overwritten.
+    """
+    if os.path.realpath(file) != os.path.realpath(out / CONFIG_FILE):
+        check_output(out, Sources((file,)))
+
+
+def _on_this_machine(address: str, *schemes: str) -> Path | None:
+    """Return the path in an address that begins with one of the schemes; None for others."""
+    for scheme in schemes:
+        path = address.removeprefix(scheme)
+        if address.startswith(scheme) and "://" not in path and path != "auto":
+            return Path(path).expanduser()
+    return None
