@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rayred import keys
 from rayred.data import Split
+from rayred.errors import DataError
 from rayred.files import Link, put_file, remove_unfinished, replacing
 from rayred.store import Stage, Store
 
@@ -42,7 +43,7 @@ class Put:
 
     @classmethod
     def of(cls, name: str, path: Path, link: Link) -> Put:
-        """Return what a path holds; raises OSError if it is nothing."""
+        """Return what a path holds; raises OSError if there is nothing."""
         stat = path.stat()
         return cls(name, stat.st_size, stat.st_mtime_ns, link)
 
@@ -97,7 +98,7 @@ def keep_images(
             left.append(name)
     files = []
     for name, source in wanted.items():
-        now, path = Put.of(name, source, link), folder / name
+        now, path = _of_source(name, source, link), folder / name
         if _is_as_put(path, now) and before.get(name, now) == now:
             files.append(now)
         elif not os.path.lexists(path) or (name in before and _is_as_put(path, before[name])):
@@ -110,6 +111,13 @@ def keep_images(
     if left:
         first = folder / min(left)
         logger.warning("%d files are not as rayred has put them, and stay: %s", len(left), first)
+
+
+def _of_source(name: str, source: Path, link: Link) -> Put:
+    try:
+        return Put.of(name, source, link)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
 
 
 def _put_before(store: Store) -> dict[str, Put]:

@@ -11,7 +11,8 @@ import pytest
 from rayred.data import load_train_split
 from rayred.errors import ConfigError, DataError
 from rayred.files import LINKS, check_link, put_file
-from rayred.pruning import prune, write_pruned
+from rayred.kept_images import keep_images
+from rayred.pruning import prune
 from rayred.store import open_store
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
@@ -32,11 +33,11 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def written(pets: Path, link: str) -> Path:
+def written(pets: Path, link: str, kept: np.ndarray = ALL) -> Path:
     """The folder with the images, written by hand: no clustering is needed for it."""
     split = load_train_split(f"folder:{pets}")
-    with open_store(pets.parent / "small", "", list) as store:
-        write_pruned(store, split, ALL, ALL, link)  # type: ignore[arg-type]
+    with open_store(pets.parent / "small", make=True) as store:
+        keep_images(store, split, kept, str(kept), link)  # type: ignore[arg-type]
     return pets.parent / "small" / "images"
 
 
@@ -121,3 +122,35 @@ def test_images_are_put_there_again_in_another_way(pets):
     for link in ("symlink", "copy", "hard", "copy"):
         images = written(pets, link)
     assert not any(path.samefile(pets / path.relative_to(images)) for path in images.rglob("*.png"))
+
+
+def test_other_images_take_their_place_and_what_is_ones_own_stays(pets, caplog):
+    images = written(pets, "copy")
+    (images / "cat" / "mine.png").write_bytes(b"mine")
+    (images / "cat" / "1.png").write_bytes(b"edited")
+    (images / "dog" / "3.png").write_bytes(b"edited")
+    times = {path: path.stat().st_ctime_ns for path in images.rglob("2.png")}
+    written(pets, "copy", np.array([2, 6, 7]))
+    assert set(contents(images)) == {
+        "cat/mine.png",
+        "cat/1.png",
+        "cat/2.png",
+        "dog/2.png",
+        "dog/3.png",
+    }
+    assert contents(images)["dog/3.png"] == b"edited"
+    assert {path: path.stat().st_ctime_ns for path in times} == times
+    assert "2 files are not as rayred has put them, and stay" in caplog.text
+    with Path(pets / "cat" / "2.png").open("ab") as file:
+        file.write(b"more")  # after the image: the source has changed
+    written(pets, "copy", np.array([2]))
+    assert contents(images)["cat/2.png"] == contents(pets)["cat/2.png"]
+    assert not (images / "dog" / "2.png").exists()
+
+
+def test_an_unfinished_file_of_a_run_that_was_killed_is_removed(pets):
+    images = written(pets, "copy", np.array([1]))
+    half = images / "cat" / f".1.png.rayred-{'0' * 32}.png"
+    half.write_bytes(b"half")
+    written(pets, "copy", np.array([1]))
+    assert [path.name for path in (images / "cat").iterdir()] == ["1.png"]
