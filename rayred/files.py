@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON, files put elsewhere, and places at URLs."""
+"""Files that appear whole or not at all, JSON, arrays, files put elsewhere, and places at URLs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rayred.errors import ConfigError, DataError, did_you_mean
 
@@ -66,6 +69,44 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
         sync(temporary)
     sync(path.parent)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to a .npy file; the bytes are those of `numpy.save`.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written. On a full disk the error of `numpy.save` has no number.
+    """
+    write_rows(path, len(array), [array])
+
+
+def write_rows(path: Path, n_rows: int, parts: Iterable[NDArray[Any]]) -> None:
+    """Write the rows of several arrays to one .npy file, without having all of them in memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_rows
+        Number of rows of all parts together.
+    parts
+        Arrays of one type and width, at least one.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written. A memory map would end the process on a full disk (SIGBUS).
+    """
+    with path.open("wb") as file:
+        for number, part in enumerate(parts):
+            if number == 0:
+                descr = np.lib.format.dtype_to_descr(part.dtype)
+                shape = (n_rows, *part.shape[1:])
+                header = {"descr": descr, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(part).data)
 
 
 def read_json(path: Path) -> dict[str, Any]:

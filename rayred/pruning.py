@@ -19,7 +19,7 @@ from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
 from rayred.errors import ConfigError, DataError
-from rayred.files import Link, check_link
+from rayred.files import Link, check_link, write_array
 from rayred.job import begin, open_job
 from rayred.kept_images import keep_images
 from rayred.machines.connect import connect
@@ -157,7 +157,7 @@ class Chosen:
 def _save_tables(folder: Path, chosen: Chosen) -> None:
     """Write kept.npy and groups.parquet."""
     split, kept = chosen.split, chosen.kept
-    np.save(folder / "kept.npy", split.rows[kept])
+    write_array(folder / "kept.npy", split.rows[kept])
     table = pa.table(
         {
             "index": split.rows,

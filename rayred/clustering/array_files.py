@@ -18,7 +18,7 @@ from rayred.clustering.groups import redundant_groups
 from rayred.clustering.numpy_files import read_numpy_file
 from rayred.clustering.parquet_columns import read_lists, read_values
 from rayred.errors import ConfigError, DataError, RayredError
-from rayred.files import replacing
+from rayred.files import replacing, write_array
 from rayred.outputs import Sources, check_output_file
 
 FORMATS = (".npy", ".npz", ".parquet")
@@ -161,7 +161,7 @@ def _write(
     check_format(path)
     with replacing(path) as temporary:
         if path.suffix == ".npy":
-            np.save(temporary, kept)
+            write_array(temporary, kept)
         elif path.suffix == ".npz":
             np.savez(temporary, kept=kept, groups=groups)
         else:

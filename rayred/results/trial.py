@@ -1,4 +1,12 @@
-"""A trial of a sweep, and its result."""
+"""A trial of a sweep, its result, and the test images that all trials are tested on.
+
+>>> import numpy as np
+>>> correct = np.array([True, False, True])
+>>> trial = Trial("full", 1.0, trial=0, seed=0, subset="full-1.0")
+>>> result = TrialResult(trial, 100, "finished", 2 / 3, 1.0, correct=pack_correct(correct))
+>>> result.correct_images(n_test=3)
+array([ True, False,  True])
+"""
 
 from __future__ import annotations
 
@@ -9,11 +17,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 FULL = "full"
 """Name that stands for a selector in trainings on the full set."""
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Trial:
     """One training of a sweep."""
@@ -35,6 +45,7 @@ class Trial:
         return f"{self.selector}-{self.fraction!r}-{self.trial}"
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class TrialResult:
     """The result of a trial."""
@@ -52,23 +63,41 @@ class TrialResult:
     curve: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     """Points of the training's curve: step, epoch, train_loss, lr, test_accuracy."""
     correct: str = field(default="", repr=False)
-    """Which test images are classified correctly, see `pack_correct`; empty if it was not kept."""
-
-    def correct_images(self, n_test: int) -> NDArray[np.bool_] | None:
-        """Return which of the n test images are classified correctly, (n,) bool, in their order.
-
-        None if it was not kept, or of another number of images.
-        """
-        packed = np.frombuffer(base64.b64decode(self.correct), np.uint8)
-        if len(packed) != -(-n_test // 8):
-            return None
-        return np.unpackbits(packed, count=n_test).astype(np.bool_)
+    """`pack_correct` of the test images classified correctly; empty where they are not kept."""
 
     def describe(self) -> str:
         """Return the result in words."""
         if self.test_accuracy is None:
             return f"failed: {self.reason}"
         return f"accuracy {100 * self.test_accuracy:.2f} %, {self.train_seconds:.1f} s"
+
+    def correct_images(self, n_test: int) -> NDArray[np.bool_] | None:
+        """Return which test images the network classified correctly; None where it is not kept.
+
+        Parameters
+        ----------
+        n_test
+            Number of test images.
+
+        Returns
+        -------
+        correct
+            (n_test,) bool, in data set order.
+
+        Raises
+        ------
+        ValueError
+            The result is of another number of images, or its text is damaged.
+        """
+        if not self.correct:
+            return None
+        packed = np.frombuffer(base64.b64decode(self.correct, validate=True), np.uint8)
+        if len(packed) != (n_test + 7) // 8:
+            raise ValueError(
+                f"trial {self.trial.name}: its correct images are {len(packed)} bytes, not"
+                f" {(n_test + 7) // 8} as of {n_test} test images"
+            )
+        return np.unpackbits(packed, count=n_test).astype(np.bool_)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> TrialResult:
@@ -77,28 +106,40 @@ class TrialResult:
         Raises
         ------
         ValueError
-            There is something else, or more, or less.
+            The values are not those of a result, as keys are unknown or missing.
         """
         try:
-            trial, curve = Trial(**stored["trial"]), tuple(stored["curve"])
-            return cls(**{**stored, "trial": trial, "curve": curve})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no result of a trial: {error}") from error
+            return TypeAdapter(cls).validate_python(stored)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"not a stored trial: {key}: {first['msg']}") from error
+
+
+def pack_correct(correct: NDArray[np.bool_]) -> str:
+    """Return which of the test images are classified correctly as text, a bit an image.
+
+    Parameters
+    ----------
+    correct
+        (n_test,) bool.
+
+    Returns
+    -------
+    text
+        Base64 of `numpy.packbits`.
+    """
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
 
 
 @dataclass(frozen=True)
 class TestSplit:
-    """The images that accuracies are measured on."""
+    """The test images, as far as statistics need to know them."""
 
     class_sizes: tuple[int, ...]
-    """Number of images of each class."""
+    """Number of images of every class, in label order."""
 
     @property
     def n(self) -> int:
         """Number of images."""
         return sum(self.class_sizes)
-
-
-def pack_correct(correct: NDArray[np.bool_]) -> str:
-    """Return an (n,) bool array as text: its bits, as `numpy.packbits` has them, in base64."""
-    return base64.b64encode(np.packbits(correct).tobytes()).decode("ascii")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.config import Sweep
+from rayred.files import write_array
 from rayred.results.trial import FULL
 from rayred.selection.candidates import Candidates
 from rayred.selection.random import select_random
@@ -75,7 +76,7 @@ def save_subsets(folder: Path, subsets: dict[str, Subset]) -> None:
     """Write each subset to ``folder/NAME.npy``; the folder must not exist."""
     folder.mkdir()
     for name, indices in subsets.items():
-        np.save(folder / f"{name}.npy", indices)
+        write_array(folder / f"{name}.npy", indices)
 
 
 def load_subsets(folder: Path) -> dict[str, Subset]:

@@ -31,7 +31,8 @@ class Stage(Generic[M, T]):
     save: Callable[[Path, M], None]
     """Write the outcome into a folder that is empty."""
     load: Callable[[Path], T]
-    """Read it from that folder; raises ValueError where another version has written it."""
+    """Read it from that folder; where another version has written it, this may raise ValueError,
+    TypeError or KeyError."""
     shown: bool = True
     """Whether the files have views at the top of the run folder."""
 
@@ -142,7 +143,7 @@ class Store:
             return None
         try:
             return Made(stage.load(entry.folder), key, entry.digest, entry.origin.environment)
-        except ValueError as error:
+        except (KeyError, TypeError, ValueError) as error:
             logger.warning("%s: not of this version (%s): not used", entry.folder, error)
             return None
 

@@ -5,7 +5,7 @@ Nothing here but `on_ray.py` needs Ray.
 
 from rayred.training.checkpoints import Checkpoints, State, part_of_state
 from rayred.training.embedding import embed_images
-from rayred.training.evaluation import classified_correctly, evaluate
+from rayred.training.evaluation import correct_images, evaluate
 from rayred.training.loop import train_model, train_pack
 from rayred.training.numerics import resolved_precision
 from rayred.training.task import Outcome, Task
@@ -19,7 +19,7 @@ __all__ = [
     "Task",
     "Trained",
     "Worker",
-    "classified_correctly",
+    "correct_images",
     "embed_images",
     "evaluate",
     "load_model",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.files import replacing
+from rayred.files import replacing, write_array, write_rows
 
 EMBEDDING_PARTS = "embedding-parts"
 """Folder within the run folder for the parts of an unfinished embedding pass, by its key."""
@@ -45,19 +45,11 @@ class EmbeddingParts:
     def keep(self, part: Range, embeddings_ND: NDArray[np.float32]) -> None:
         """Write the (n, D) embeddings of one part to its file."""
         with replacing(self._path(part)) as temporary:
-            np.save(temporary, embeddings_ND)
+            write_array(temporary, embeddings_ND)
 
     def join(self, path: Path) -> None:
         """Write all parts into one (N, D) float32 .npy file, one after another."""
-        # Written in order: a memory map ends the process where the disk has no room for it.
-        with path.open("wb") as file:
-            for first, end in self.ranges():
-                part_ND = np.ascontiguousarray(np.load(self._path((first, end))), np.float32)
-                if first == 0:
-                    header = np.lib.format.header_data_from_array_1_0(part_ND)
-                    header["shape"] = self.n_images, part_ND.shape[1]
-                    np.lib.format.write_array_header_1_0(file, header)
-                file.write(part_ND.data)
+        write_rows(path, self.n_images, (np.load(self._path(part)) for part in self.ranges()))
 
     def _path(self, part: Range) -> Path:
         return self.folder / f"part-{part[0]:09}.npy"

@@ -1,6 +1,7 @@
-"""The test of a network: which images it classifies correctly.
+"""The test of a network: which images it classifies correctly, and the share of them.
 
-Legend: N images, B of them in a batch, C channels, H × W pixels, K classes.
+Legend: N images of a split, n of them this worker's, B of a batch, C channels, H × W pixels,
+K classes.
 """
 
 from __future__ import annotations
@@ -15,21 +16,11 @@ from rayred.training.batches import evaluation_batches
 from rayred.training.worker import Worker
 
 
-def evaluate(
-    model: Classifier, split: Split, worker: Worker | None = None, mirrored: bool = False
-) -> float:
-    """Return the share of images that a network classifies correctly, 0 to 1.
-
-    The parameters are those of `classified_correctly`.
-    """
-    return float(classified_correctly(model, split, worker, mirrored).mean())
-
-
 @torch.inference_mode()
-def classified_correctly(
+def correct_images(
     model: Classifier, split: Split, worker: Worker | None = None, mirrored: bool = False
 ) -> NDArray[np.bool_]:
-    """Return which images a network classifies correctly, (N,) bool, in the split's order.
+    """Return which images a network classifies correctly, (N,) bool in the order of the split.
 
     The network is put into evaluation mode, and back into its own mode at the end.
 
@@ -38,7 +29,7 @@ def classified_correctly(
     model
         The network, on the worker's device.
     split
-        The N images, of which every worker takes its share; each gets the result on all.
+        The images, of which every worker takes its share; all workers return all of them.
     worker
         This worker; by default the only one, on the CPU.
     mirrored
@@ -47,14 +38,24 @@ def classified_correctly(
     worker = worker or Worker()
     was_training = model.training
     model.eval()
-    found = []
+    correct_N = torch.zeros(len(split), dtype=torch.uint8, device=worker.device)
+    mine_n = correct_N[worker.shard.rows]  # a view
+    seen = 0
     for x_BCHW, y_B in evaluation_batches(split, worker.device, worker.shard):
         logits_BK = model(x_BCHW)
         if mirrored:
             logits_BK = logits_BK + model(x_BCHW.flip(3))
-        found.append(logits_BK.argmax(1) == y_B)
+        mine_n[seen : seen + len(y_B)] = logits_BK.argmax(1) == y_B
+        seen += len(y_B)
     model.train(was_training)
-    correct_N = torch.zeros(len(split), dtype=torch.uint8, device=worker.device)
-    if found:  # a worker has no share of a split that is smaller than the number of workers
-        correct_N[worker.shard.rows] = torch.cat(found).to(torch.uint8)
-    return worker.sum(correct_N).cpu().numpy().astype(np.bool_)
+    return worker.joined(correct_N).cpu().numpy().astype(np.bool_)
+
+
+def evaluate(
+    model: Classifier, split: Split, worker: Worker | None = None, mirrored: bool = False
+) -> float:
+    """Return the share of images that a network classifies correctly, 0 to 1.
+
+    The parameters are those of `correct_images`.
+    """
+    return float(correct_images(model, split, worker, mirrored).mean())

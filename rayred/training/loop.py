@@ -30,7 +30,7 @@ from rayred.training.batches import Batch, resident_pixels
 from rayred.training.checkpoints import CheckpointClock, State
 from rayred.training.compiled import compile_errors
 from rayred.training.curve import is_evaluated, point_steps
-from rayred.training.evaluation import classified_correctly
+from rayred.training.evaluation import correct_images
 from rayred.training.forward import forward_of
 from rayred.training.member import Member
 from rayred.training.numerics import autocast, numerics
@@ -289,10 +289,9 @@ class Training:
         if is_evaluated(self.recipe, self.done, epoch, epoch_before):
             with self._autocast:
                 mirrored = self.recipe.test_mirrored
-                correct = classified_correctly(
-                    member.model, self.dataset.test, self.worker, mirrored
-                )
-            member.correct, accuracy = correct, float(correct.mean())
+                test = self.dataset.test
+                member.correct = correct_images(member.model, test, self.worker, mirrored)
+            accuracy = float(member.correct.mean())
         lr = learning_rate(self.recipe, self.done - 1)
         member.curve.append(Point(self.done, round(epoch, 4), loss, lr, accuracy))
         if report is not None:

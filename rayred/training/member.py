@@ -45,8 +45,8 @@ class Member:
         self.losses = torch.zeros((), device=worker.device)
         """Sum of this worker's losses since the last point of the curve."""
         self.curve: list[Point] = []
-        self.correct: NDArray[np.bool_] | None = None
-        """Which test images it classified correctly when it was last evaluated."""
+        self.correct = np.empty(0, np.bool_)
+        """(n_test,) bool, the test images classified correctly in the last evaluation."""
         self.failure: TrainingError | None = None
         """Why the network cannot be trained to the end."""
 
@@ -74,7 +74,7 @@ class Member:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curve": [asdict(point) for point in self.curve],
-            "correct": None if self.correct is None else torch.tensor(self.correct),
+            "correct": torch.tensor(self.correct),
             "losses": self.worker.mean(self.losses, 1),
             "failure": None if self.failure is None else str(self.failure),
         }
@@ -84,7 +84,7 @@ class Member:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.curve = [Point(**point) for point in state["curve"]]
-        self.correct = None if state["correct"] is None else state["correct"].numpy()
+        self.correct = state["correct"].numpy()
         self.losses = self.losses + state["losses"]
         self.failure = TrainingError(state["failure"]) if state["failure"] else None
 
@@ -94,5 +94,4 @@ class Member:
             return self.failure
         accuracy = self.curve[-1].test_accuracy
         assert accuracy is not None
-        assert self.correct is not None
-        return Outcome(accuracy, seconds, tuple(self.curve), self.correct, self.model)
+        return Outcome(accuracy, seconds, tuple(self.curve), self.model, self.correct)

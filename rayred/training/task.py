@@ -38,7 +38,7 @@ class Outcome:
     """Seconds spent on training steps, compiling included, without set-up and evaluation."""
     curve: tuple[Point, ...]
     """Points in order of their steps; the last one is evaluated."""
-    correct: NDArray[np.bool_]
-    """(n,) which of the n test images are classified correctly, in the split's order."""
     model: Classifier
     """The trained network, on the device that it was trained on."""
+    correct: NDArray[np.bool_]
+    """(n_test,) bool, in data set order: the test images classified correctly at the end."""

@@ -27,19 +27,19 @@ class Trained:
     """Seconds spent on training steps."""
     curve: tuple[Point, ...]
     """Points in order of their steps; the last one is evaluated."""
-    correct: NDArray[np.bool_]
-    """(n,) which of the n test images are classified correctly, in the split's order."""
     spec: ModelSpec
     """The model, apart from its weights."""
     weights: dict[str, Tensor]
     """State of the model, on the CPU."""
+    correct: NDArray[np.bool_]
+    """(n_test,) bool, in data set order: the test images classified correctly at the end."""
 
     @classmethod
     def of(cls, task: Task, outcome: Outcome) -> Trained:
         """Return the outcome of a task with its weights on the CPU."""
         weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
         seconds, curve = outcome.train_seconds, outcome.curve
-        return cls(outcome.test_accuracy, seconds, curve, outcome.correct, task.spec, weights)
+        return cls(outcome.test_accuracy, seconds, curve, task.spec, weights, outcome.correct)
 
     def model(self) -> Classifier:
         """Return the trained model, on the CPU and in evaluation mode."""
@@ -54,18 +54,28 @@ def load_model(spec: ModelSpec, weights: Mapping[str, Tensor]) -> Classifier:
 
 
 def save_trained(path: Path, trained: Trained) -> None:
-    """Write a finished training to a file, weights included."""
-    curve = [asdict(point) for point in trained.curve]
-    parts = {"curve": curve, "correct": torch.tensor(trained.correct)}
+    """Write a finished training to a file, weights included.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, for example because the disk is full.
+    """
+    plain = {
+        "curve": [asdict(point) for point in trained.curve],
+        "spec": asdict(trained.spec),
+        "correct": torch.tensor(trained.correct),
+    }
+    # To memory first: on a full disk, torch.save itself raises an error that hides the cause.
     content = io.BytesIO()
-    torch.save({**vars(trained), **parts, "spec": asdict(trained.spec)}, content)
-    path.write_bytes(content.getbuffer())  # torch's own writer hides that a disk is full
+    torch.save({**vars(trained), **plain}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def load_trained(path: Path) -> Trained:
     """Return the training in a file that `save_trained` wrote."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     stored["curve"] = tuple(Point(**point) for point in stored["curve"])
-    stored["correct"] = stored["correct"].numpy()
     stored["spec"] = ModelSpec(**stored["spec"])
+    stored["correct"] = stored["correct"].numpy()
     return Trained(**stored)

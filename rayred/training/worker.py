@@ -34,20 +34,21 @@ class Worker:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     shard: Shard = field(default_factory=Shard)
 
-    def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of all workers' tensors, which have the same shape.
-
-        Waits for the other workers, all of which have to call this.
-        """
-        if self.shard.world > 1:
-            torch.distributed.all_reduce(values)
-        return values
-
     def mean(self, total: Tensor, count: int) -> float:
         """Return the sum of all workers' totals over the sum of their counts.
 
         Waits for the other workers, all of which have to call this.
         """
         both = torch.stack([total.double(), torch.tensor(count, dtype=torch.float64).to(total)])
-        both = self.sum(both)
+        if self.shard.world > 1:
+            torch.distributed.all_reduce(both)
         return float(both[0] / both[1])
+
+    def joined(self, values: Tensor) -> Tensor:
+        """Return the values of all workers, in place; each has zeros but at `Shard.rows`.
+
+        Waits for the other workers, all of which have to call this.
+        """
+        if self.shard.world > 1:
+            torch.distributed.all_reduce(values)
+        return values

@@ -103,6 +103,10 @@ def test_every_trial_has_a_result(single):
     assert all(result.status == "finished" for result in single)
     assert [result.n_train for result in single] == [1297, 600, 1297, 600]
     assert single[0].curve[-1]["test_accuracy"] == single[0].test_accuracy
+    correct = [result.correct_images(500) for result in single]
+    assert [one.mean() for one in correct if one is not None] == [
+        result.test_accuracy for result in single
+    ]
 
 
 def test_packed_trials_have_the_results_of_single_ones_until_the_caller_stops(
@@ -126,6 +130,7 @@ def test_a_diverging_trial_fails_with_its_reason_and_the_others_go_on(faults):
     assert diverged.status == "failed"
     assert "the loss is nan" in diverged.reason
     assert diverged.test_accuracy is None
+    assert diverged.correct_images(500) is None
     assert faults.results["random-0.5-0"].status == "finished"
 
 
@@ -134,6 +139,7 @@ def test_a_trial_goes_on_from_its_checkpoint_when_its_process_dies(faults, singl
     assert (faults.folder / "saved").read_text() == "3 6 "
     assert rest.curve == whole.curve
     assert rest.test_accuracy == whole.test_accuracy
+    assert rest.correct == whole.correct
     assert not list((faults.folder / "ray").glob("trial-*"))
 
 

@@ -157,6 +157,9 @@ def test_trial_of_two_workers_goes_on_from_a_checkpoint_to_the_same_bits(faults,
     assert result.status == "finished"
     assert [point["step"] for point in result.curve] == list(range(1, 31))
     assert result.test_accuracy == result.curve[-1]["test_accuracy"]
+    correct = result.correct_images(IMAGES)
+    assert correct is not None
+    assert correct.mean() == result.test_accuracy
     assert result.curve[0]["train_loss"] == 123.0
     assert list(result.curve[1:21]) == faults.curve[1:]
 
