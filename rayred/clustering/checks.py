@@ -7,6 +7,7 @@ Legend: N rows, D embedding dimensions, C classes.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,13 @@ def check_rows(
     others = "" if len(bad) == 1 else f", the first of {len(bad):,} rows that cannot be used"
     number = row if rows is None else rows[row]
     raise ValueError(f"row {number} {problem} (class {shown}){others}")
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise ValueError unless all are shares of a class to keep: numbers in (0, 1]."""
+    for fraction in fractions:
+        if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
+            raise ValueError(f"fraction is {fraction!r}; expected a number in (0, 1]")
 
 
 def rows_of_classes(labels: ArrayLike, n_rows: int) -> list[NDArray[np.int64]]:

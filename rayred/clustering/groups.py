@@ -21,7 +21,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rayred.clustering.checks import check_rows, rows_of_classes
+from rayred.clustering.checks import check_fractions, check_rows, rows_of_classes
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import Linkage
 from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
@@ -75,7 +75,7 @@ def redundant_groups(
     labels
         (N,) classes: integers, booleans or text, none missing.
     fractions
-        Shares of every class to keep, each in (0, 1].
+        Shares of every class to keep, each in (0, 1]; at least one, unless there are trees.
     linkage
         Method and back end; complete linkage by default.
     map
@@ -96,26 +96,39 @@ def redundant_groups(
     Source: arXiv 1901.11409, section 3.
     """
     x, linkage = as_matrix(x), linkage or Linkage()
+    check_fractions(fractions)
     if trees is None:
+        if not len(fractions):
+            raise ValueError("no fractions; expected at least one, or trees of an earlier call")
         trees = grow_trees(
             x, labels, min(fractions), linkage, map=map, workers=workers, device=device
         )
-    elif sum(len(rows) for rows in trees.members) != len(x):
-        raise ValueError(f"the trees are not of these rows, of which there are {len(x)}")
-    elif fractions:
-        check_rows(x, labels)
+    else:
+        _check_trees(trees, x, labels)
+        if len(fractions):
+            check_rows(x, labels)
     counts = [[kept_images(len(rows), f) for f in fractions] for rows in trees.members]
     classes = [
         _Class(label, rows, tree=tree, counts=counts[label])
         for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True))
     ]
     find = partial(_representatives, linkage)
-    chosen = _each_class("images", find, x, classes if fractions else [], linkage, map, workers)
+    asked = classes if len(fractions) else []
+    chosen = _each_class("images", find, x, asked, linkage, map, workers)
     kept = {
         fraction: np.sort(np.concatenate([chosen[label][place] for label in range(len(classes))]))
         for place, fraction in enumerate(fractions)
     }
     return RedundantGroups(trees, kept)
+
+
+def _check_trees(trees: ClassTrees, x: NDArray[Any], labels: ArrayLike) -> None:
+    """Raise ValueError unless the trees are of these rows in these classes."""
+    if sum(len(rows) for rows in trees.members) != len(x):
+        raise ValueError(f"the trees are not of these rows, of which there are {len(x)}")
+    members = rows_of_classes(labels, len(x))
+    if len(members) != len(trees.members) or not all(map(np.array_equal, members, trees.members)):
+        raise ValueError("the trees are of rows with other labels")
 
 
 def grow_trees(
@@ -139,8 +152,7 @@ def grow_trees(
     ValueError
         A row, a label or the fraction cannot be used; the message names the row of `x`.
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction:g}; expected a number in (0, 1]")
+    check_fractions([fraction])
     x = as_matrix(x)
     members = rows_of_classes(labels, len(x))
     check_rows(x, labels)
