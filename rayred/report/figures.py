@@ -38,6 +38,7 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
         axes.axhline(full.mean, color=FULL_COLOR, lw=1.2, ls="--", label="full set (mean ± sd)")
     selectors = dict.fromkeys(cell.selector for cell in verdict.cells if cell.selector != FULL)
     for position, selector in enumerate(selectors):
+        color, marker = style_of(position)
         # Error bars of one size are shifted, so that they do not hide each other.
         offset = 0.6 * (position - (len(selectors) - 1) / 2)
         cells = [c for c in verdict.cells if c.selector == selector and c.mean is not None]
@@ -45,8 +46,8 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
             [100 * cell.fraction + offset for cell in cells],
             [cell.mean or 0.0 for cell in cells],
             yerr=[cell.deviation or 0.0 for cell in cells],
-            color=COLORS[position],
-            marker=MARKERS[position],
+            color=color,
+            marker=marker,
             markersize=5,
             capsize=3,
             lw=1.6,
@@ -64,6 +65,12 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
     figure.legend(loc="outside lower center", ncols=1 + len(selectors), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def style_of(position: int) -> tuple[str, str]:
+    """Return colour and marker of a selector; a colour that comes again has another marker."""
+    again, place = divmod(position, len(COLORS))
+    return COLORS[place], MARKERS[(place + again) % len(MARKERS)]
 
 
 def draw_group_sizes(

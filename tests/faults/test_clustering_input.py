@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rayred import redundant_groups
+from rayred.linkage.rows import ALL_ZERO, NOT_FINITE
 from tests.conftest import rayred_here
 
 X = np.random.default_rng(0).normal(size=(6, 3))
@@ -23,9 +24,9 @@ def zero_in(row: int, value: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("x", "labels", "said"),
     [
-        (zero_in(3), LABELS, "x.npy: row 3 is all zero: its cosine distance is undefined (class 'a')"),
-        (zero_in(4), LABELS, "x.npy: row 4 is all zero: its cosine distance is undefined (class 'b')"),
-        (zero_in(4, np.nan), LABELS, "x.npy: row 4 has a value that is NaN or infinite (class 'b')"),
+        (zero_in(3), LABELS, f"x.npy: row 3 {ALL_ZERO} (class 'a')"),
+        (zero_in(4), LABELS, f"x.npy: row 4 {ALL_ZERO} (class 'b')"),
+        (zero_in(4, np.nan), LABELS, f"x.npy: row 4 {NOT_FINITE} (class 'b')"),
         (X[:0], LABELS[:0], "x.npy: has no values: shape (0, 3); expected at least one"),
         (X[:, :0], LABELS, "x.npy: has no values: shape (6, 0); expected at least one"),
         (X, LABELS[:0], "y.npy: has no values: shape (0,); expected at least one"),
@@ -66,7 +67,7 @@ def test_every_fraction_is_checked(fraction, grown):
 
 
 def test_no_fractions_need_trees():
-    with pytest.raises(ValueError, match="^no fractions; expected at least one, or trees of an"):
+    with pytest.raises(ValueError, match=r"^no fractions; expected at least one, or trees of an"):
         redundant_groups(X, LABELS, [])
     trees = redundant_groups(X, LABELS, [0.5]).trees
     assert redundant_groups(X, LABELS, [], trees=trees).kept == {}
@@ -87,5 +88,7 @@ def test_trees_of_other_labels_are_refused():
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (0,)])
 def test_empty_arrays_are_named_by_their_shape(shape):
-    with pytest.raises(ValueError, match=r"expected a non-empty array of shape \(n, d\), got shape"):
+    with pytest.raises(
+        ValueError, match=r"expected a non-empty array of shape \(n, d\), got shape"
+    ):
         redundant_groups(np.empty(shape), [], [0.5])
