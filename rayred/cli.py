@@ -264,7 +264,7 @@ def _run(given: argparse.Namespace) -> int:
         show(f"MLflow   rayred ui {study.folder}")
     else:
         show(
-            f"MLflow   {study.tracking_uri} did not answer: {study.tracking_failure}\n"
+            f"MLflow   {study.tracking_failure}\n"
             f"         Nothing is lost. Send it later with: rayred upload {study.folder}"
         )
     for result in study.failed:
@@ -349,7 +349,7 @@ def _upload(given: argparse.Namespace) -> int:
 
     tracker = upload(given.dir, given.uri)
     if tracker.failure is not None:
-        say(f"rayred: {tracker.uri} did not take it all: {tracker.failure}")
+        say(f"rayred: {tracker.failure}")
         return 1
     show(f"MLflow at {tracker.uri} has all of {given.dir}")
     return 0

@@ -7,21 +7,18 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 
 from rayred.errors import TrackingError
+from rayred.tracking.database import prepare_database
+from rayred.tracking.failures import deleted_experiment, explain
 
 if TYPE_CHECKING:
     from rayred.training import Trained
 
-ARTIFACTS_FOLDER = "mlartifacts"
-"""Folder of artifacts, in the same folder as a SQLite database."""
 VIEW = "rayred"
 VIEW_COLUMNS = (
     "attributes.`Duration`",
@@ -42,20 +39,14 @@ _CLIENT_SETTINGS = {
 }
 
 
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Lock a SQLite database, so that only one process at a time creates its tables."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    database = Path(uri.removeprefix("sqlite:///")).resolve()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(database.with_name(f".{database.name}.lock")):
-        yield
-
-
 def create_store(uri: str) -> Any:
-    """Return an MLflow client of a server or database; a missing SQLite database is created."""
+    """Return an MLflow client of a server or database; a missing SQLite database is created.
+
+    Raises
+    ------
+    TrackingError
+        The database is not one that this MLflow can open.
+    """
     for key, value in _CLIENT_SETTINGS.items():
         os.environ.setdefault(key, value)
     with warnings.catch_warnings():
@@ -63,10 +54,41 @@ def create_store(uri: str) -> Any:
         from mlflow.tracking import MlflowClient
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with _alone(uri):
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+    # It prints the traceback of an error of a database that it raises as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    prepare_database(uri)
+    client = MlflowClient(uri)
+    client.search_experiments(max_results=1)
     return client
+
+
+def find_experiment(client: Any, uri: str, name: str) -> str | None:
+    """Return the id of an experiment; `None` if there is none of that name.
+
+    Raises
+    ------
+    TrackingError
+        It has been deleted: nothing can be logged to it, and none of its name can be made.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return None
+    number = str(found.experiment_id)
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(deleted_experiment(uri, repr(name), number))
+    return number
+
+
+def search_runs(client: Any, experiment_id: str, query: str) -> list[Any]:
+    """Return all runs of an experiment that match a query and are not deleted."""
+    runs: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
 
 
 def start_monitor(uri: str, run_id: str, node: str) -> Any:
@@ -98,18 +120,20 @@ def open_view(uri: str, experiment: str) -> str:
     Raises
     ------
     TrackingError
-        The store does not answer, or has no such experiment.
+        The store cannot be opened, or does not have the experiment.
     """
     from mlflow.exceptions import MlflowException
 
     try:
         client = create_store(uri)
-        found = client.get_experiment_by_name(experiment)
+        number = find_experiment(client, uri, experiment)
     except Exception as error:
-        raise TrackingError(f"MLflow at {uri} does not answer: {error}") from error
-    if found is None:
-        raise TrackingError(f"MLflow at {uri} has no experiment {experiment!r}")
-    number = found.experiment_id
+        raise TrackingError(explain(uri, error)) from error
+    if number is None:
+        raise TrackingError(
+            f"MLflow at {uri} has no experiment {experiment!r}; send the run there with 'rayred"
+            " upload'"
+        )
     page = f"#/experiments/{number}/runs"
     columns = json.dumps({"selectedColumns": VIEW_COLUMNS})
     try:
@@ -117,14 +141,6 @@ def open_view(uri: str, experiment: str) -> str:
     except MlflowException:
         return page  # the store is read-only
     return f"{page}?viewStateShareKey={VIEW}&workflowType=machine_learning"
-
-
-def artifact_location(uri: str) -> str | None:
-    """Return the URI of a SQLite database's artifacts; `None` if a server chooses it."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    database = Path(uri.removeprefix("sqlite:///")).resolve()
-    return (database.parent / ARTIFACTS_FOLDER).as_uri()
 
 
 def dataset_input(dataset: Mapping[str, str | int]) -> Any:

@@ -19,6 +19,9 @@ CURVES = ("train_loss", "lr", "test_accuracy", "epoch")
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 """MLflow's run status by the status of a training."""
 
+Point = tuple[str, float, int, int]
+"""A point of a metric: name, value, time in milliseconds, step."""
+
 
 @dataclass(frozen=True)
 class ChildRun:
@@ -88,12 +91,8 @@ def origin_tags(store: Store) -> dict[str, str]:
     return {key: str(text) for key, text in tags.items() if text != ""}
 
 
-def study_metrics(store: Store, reference: Trained) -> list[tuple[str, float, int, int]]:
-    """Return the metrics of a finished study: name, value, time in milliseconds, step.
-
-    The times are modification times of the files: MLflow ignores a point that it has already only
-    if the time is the same, too.
-    """
+def study_metrics(store: Store, reference: Trained) -> list[Point]:
+    """Return the metrics of a finished study; their times are those of the files they are in."""
     results: dict[str, Any] = read_json(store / "results.json")
     metrics = {
         "reference/train_seconds": reference.train_seconds,

@@ -2,7 +2,8 @@
 
 Everything logged is in the run folder as well, so nothing is lost if the server does not answer:
 `rayred.review.upload` sends the missing runs later. Runs are found again by the tags `rayred.study`
-(the run folder's identity) and `rayred.trial`.
+(the run folder's identity) and `rayred.trial`. Logging a study twice leaves MLflow as logging it
+once does; a run that has been deleted in MLflow's pages is one that it lacks, and is sent again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from rayred.results.trial import TrialResult
 from rayred.search.results import Candidate, Found
 from rayred.store import Store
 from rayred.tracking.client import (
-    ARTIFACTS_FOLDER,
-    artifact_location,
     create_store,
     dataset_input,
+    find_experiment,
     log_model,
+    search_runs,
 )
-from rayred.tracking.runs import ChildRun, origin_tags, study_metrics
+from rayred.tracking.database import ARTIFACTS_FOLDER, artifact_location, mlflow_uri, sqlite_uri
+from rayred.tracking.failures import explain
+from rayred.tracking.runs import ChildRun, Point, origin_tags, study_metrics
 
 if TYPE_CHECKING:
     from rayred.training import Trained
@@ -41,21 +44,21 @@ ARTIFACT_FOLDERS = ("figures", "subsets")
 
 
 def tracking_uri(setting: str, store: Store) -> str:
-    """Return the tracking URI for the setting `tracking.uri`.
+    """Return the tracking URI, as MLflow takes it, for the setting `tracking.uri`.
 
     ``auto`` is resolved when a study begins, and saved in its folder: to MLFLOW_TRACKING_URI if
     set, else to a database in the folder.
     """
     if setting != "auto":
-        return setting
+        return mlflow_uri(setting)
     chosen = store.manifest.tracking
     if not chosen:
         chosen = os.environ.get("MLFLOW_TRACKING_URI") or "here"
         store.resolve_tracking(chosen)
     if chosen != "here":
-        return chosen
+        return mlflow_uri(chosen)
     store.place(ARTIFACTS_FOLDER)
-    return f"sqlite:///{store.place('mlflow.db')}"
+    return sqlite_uri(store.place("mlflow.db"))
 
 
 class Tracker:
@@ -78,7 +81,7 @@ class Tracker:
     def __init__(
         self, uri: str, experiment: str, store: Store, name: str, params: Mapping[str, Any]
     ) -> None:
-        self.uri = uri
+        self.uri = mlflow_uri(uri)
         self.experiment = experiment
         self.store = store
         self.name = name
@@ -89,6 +92,8 @@ class Tracker:
         self._experiment_id = ""
         self.run_id = ""
         """Id of the parent run; empty if it has not been created."""
+        self._ended = False
+        """Whether the parent run is finished, and has lacked nothing so far."""
         self._sent: set[str] = set()
 
     def start(self, dataset: Mapping[str, str | int]) -> None:
@@ -120,8 +125,9 @@ class Tracker:
         self._attempt(lambda: self._finish(reference))
 
     def fail(self) -> None:
-        """End the parent run with status FAILED."""
-        self._attempt(lambda: self._client.set_terminated(self.run_id, status="FAILED"))
+        """End the parent run with status FAILED, unless it has all of a finished study."""
+        if not self._ended:
+            self._attempt(lambda: self._client.set_terminated(self.run_id, status="FAILED"))
 
     def _attempt(self, send: Callable[[], None]) -> None:
         if self.failure is not None:
@@ -129,22 +135,21 @@ class Tracker:
         try:
             send()
         except Exception as error:  # noqa: BLE001 - no error of MLflow ends the study
-            self.failure = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            logger.warning(
-                "MLflow at %s does not answer (%s); the study goes on without it",
-                self.uri,
-                self.failure,
-            )
+            self.failure = explain(self.uri, error)
+            logger.warning("%s. Nothing more is sent to MLflow", self.failure)
 
     def _start(self, dataset: Mapping[str, str | int]) -> None:
         self._client = create_store(self.uri)
         self._experiment_id = self._find_experiment()
         study = self.store.identity
-        runs = self._search(f"tags.`{STUDY_TAG}` = '{study}'")
+        query = f"tags.`{STUDY_TAG}` = '{study}'"
+        runs = search_runs(self._client, self._experiment_id, query)
         parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
         if parents:
             run = parents[0]
-            self._client.update_run(run.info.run_id, status="RUNNING")
+            self._ended = run.info.status == "FINISHED"
+            if not self._ended:
+                self._client.update_run(run.info.run_id, status="RUNNING")
         else:
             tags = {STUDY_TAG: study}
             run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
@@ -164,41 +169,39 @@ class Tracker:
         )
         self._client.log_inputs(self.run_id, [dataset_input(dataset)])
         for run in runs:
-            name = run.data.tags.get(TRIAL_TAG)
-            if name is None:
-                continue
-            if run.info.status in ("FINISHED", "FAILED", "KILLED"):
-                self._sent.add(name)
-            else:
-                # The run is incomplete: delete it, so that it is logged again.
-                self._client.delete_run(run.info.run_id)
+            if TRIAL_TAG in run.data.tags:
+                self._take_over(run)
+
+    def _take_over(self, child: Any) -> None:
+        """Note a child run as sent if it is complete; else delete it, so that it is sent again."""
+        if child.info.status not in ("FINISHED", "FAILED", "KILLED"):
+            self._client.delete_run(child.info.run_id)
+            return
+        self._sent.add(child.data.tags[TRIAL_TAG])
+        if child.data.tags.get(PARENT_TAG) != self.run_id:
+            # Its parent run has been deleted.
+            self._client.set_tag(child.info.run_id, PARENT_TAG, self.run_id)
+
+    def _reopen(self) -> None:
+        """Show a finished parent run as running while what it lacks is sent."""
+        if self._ended:
+            self._client.update_run(self.run_id, status="RUNNING")
+            self._ended = False
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is None:
+        number = find_experiment(self._client, self.uri, self.experiment)
+        if number is None:
             location = artifact_location(self.uri)
             try:
                 return str(self._client.create_experiment(self.experiment, location))
             except MlflowException:
                 # Another study may have created it in between.
-                found = self._client.get_experiment_by_name(self.experiment)
-                if found is None:
+                number = find_experiment(self._client, self.uri, self.experiment)
+                if number is None:
                     raise
-        return str(found.experiment_id)
-
-    def _search(self, query: str) -> list[Any]:
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment_id], query, max_results=1000, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        return number
 
     def _log_found(self, found: Found, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param, RunTag
@@ -217,6 +220,7 @@ class Tracker:
         """Create a child run with its params, tags, curve and status."""
         from mlflow.entities import Metric, Param
 
+        self._reopen()
         now = int(time.time() * 1000)
         tags = {
             STUDY_TAG: self.store.identity,
@@ -251,18 +255,33 @@ class Tracker:
     def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag
 
-        sent = [Metric(*point) for point in study_metrics(self.store, reference)]
-        for first in range(0, len(sent), 1000):
-            self._client.log_batch(self.run_id, metrics=sent[first : first + 1000])
+        lacking = self._lacking(study_metrics(self.store, reference))
+        if lacking:
+            self._reopen()
+        for first in range(0, len(lacking), 1000):
+            part = [Metric(*point) for point in lacking[first : first + 1000]]
+            self._client.log_batch(self.run_id, metrics=part)
         sentence = read_json(self.store / "results.json")["verdict"]["sentence"]
         self._client.log_batch(self.run_id, tags=[RunTag("mlflow.note.content", sentence)])
         for name in ARTIFACTS:
             self._client.log_artifact(self.run_id, str(self.store / name))
         for name in ARTIFACT_FOLDERS:
             self._client.log_artifacts(self.run_id, str(self.store / name), name)
-        self._client.set_terminated(self.run_id, status="FINISHED")
+        if not self._ended:
+            self._client.set_terminated(self.run_id, status="FINISHED")
+            self._ended = True
         if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
             self._log_reference(reference)
+
+    def _lacking(self, points: list[Point]) -> list[Point]:
+        """Return those points that the parent run does not have with the same step and value."""
+        logged = set(self._client.get_run(self.run_id).data.metrics)
+        known = {
+            (one.key, one.value, one.step)
+            for name in logged & {name for name, *_ in points}
+            for one in self._client.get_metric_history(self.run_id, name)
+        }
+        return [point for point in points if (point[0], point[1], point[3]) not in known]
 
     def _log_reference(self, reference: Trained) -> None:
         """Log the reference model last, since some stores accept no models; on error only warn."""
