@@ -22,7 +22,7 @@ from rayred import keys
 from rayred.data import Split
 from rayred.errors import DataError
 from rayred.files import Link, put_file, remove_unfinished, replacing
-from rayred.store import Stage, Store
+from rayred.store import Stage, Store, all_entries
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +121,10 @@ def _of_source(name: str, source: Path, link: Link) -> Put:
 
 
 def _put_before(store: Store) -> dict[str, Put]:
-    """Return the files that were put into the folder last."""
-    entries = sorted(store.every(f"{PUT.name}-"), key=lambda one: one.origin.time)
-    return _load(entries[-1].folder) if entries else {}
+    """Return the files that were put into the folder last, also by a run before a fresh one."""
+    entries = [one for one in all_entries(store.made, f"{PUT.name}-") if not one.damage()]
+    last = max(entries, key=lambda one: one.origin.time, default=None)
+    return {} if last is None else _load(last.folder)
 
 
 def _is_as_put(path: Path, put: Put) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rayred.store.cleaning import Unneeded, find_unneeded, remove_unneeded
-from rayred.store.entries import Entry
+from rayred.store.entries import Entry, all_entries
 from rayred.store.folder import CHECKPOINTS, ENVIRONMENT, Made, Stage, Store, json_stage, path_stage
 from rayred.store.manifest import MANIFEST
 from rayred.store.opening import check_folder, check_no_changes, open_store
@@ -19,6 +19,7 @@ __all__ = [
     "Stage",
     "Store",
     "Unneeded",
+    "all_entries",
     "check_folder",
     "check_no_changes",
     "find_unneeded",

@@ -246,6 +246,10 @@ class Store:
             self.take({ENVIRONMENT.name: self._environment_key})
         self.show()
 
+    def resume(self) -> None:
+        """Note that the current study is at work again, as for more trials."""
+        self._write(self.manifest.with_study(finished=False, tracked=()))
+
     def finish(self) -> None:
         """Note that the current study has all of its parts."""
         self._write(self.manifest.with_study(finished=True))
