@@ -113,7 +113,7 @@ def test_undecodable_image_is_named(refused, tmp_path):
 def test_run_folder_of_another_config(run_folder, tmp_path):
     path = write_experiment(tmp_path / "study.yaml", seed=5)
     done = rayred_here("run", path, "--out", run_folder)
-    check(done, "another config: seed (0 there, 5 now)", "--fresh", "--update")
+    check(done, "another config: seed (0 there, 5 now)", "--update")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -141,7 +141,7 @@ def test_run_folder_without_write_permission(tmp_path):
     path = write_experiment(tmp_path / "study.yaml")
     check(
         rayred_here("run", path, "--out", "/proc/rayred"),
-        "/proc/rayred: cannot write the run folder",
+        "/proc/rayred: cannot write the folder",
     )
 
 

@@ -58,7 +58,7 @@ def test_database_and_artifacts_lie_in_the_folder_whatever_its_name(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / name
     store = begun(folder)
-    shutil.copy(empty, store / "mlflow.db")
+    shutil.copy(empty, store.place("mlflow.db"))
     uri = tracking_uri(setting.format(store / "mlflow.db"), store)
     assert database_file(uri) == store / "mlflow.db"
     tracker = Tracker(uri, "rayred", store, "tiny", {})

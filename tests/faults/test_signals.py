@@ -87,7 +87,7 @@ def test_a_run_in_its_sweep_is_ended_with_all_that_it_started(tmp_path, whole_gr
     command = [sys.executable, "-m", "rayred", "run", str(study), "--out", str(tmp_path / "run")]
     code, said, left = ended(
         command,
-        lambda _: any((tmp_path / "run" / "trials").glob("[!.]*.json")),
+        lambda _: any((tmp_path / "run" / "made").glob("trial-*")),
         whole_group=whole_group,
     )
     assert code == 143

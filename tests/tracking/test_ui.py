@@ -41,7 +41,7 @@ def page(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
         yield address.group()
         served = descendants(ui.pid)
         ui.terminate()
-        assert ui.wait(timeout=30) == 130
+        assert ui.wait(timeout=30) == 143
         assert served
         assert not [pid for pid in served if Path(f"/proc/{pid}").exists()]
 
