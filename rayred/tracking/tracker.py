@@ -287,6 +287,10 @@ class Tracker:
         """Log the reference model last, since some stores accept no models; on error only warn."""
         model_id = ""
         try:
+            # The parent run names its model when it is complete: others are left of a kill.
+            ours = f"source_run_id = '{self.run_id}'"
+            for left in self._client.search_logged_models([self._experiment_id], ours):
+                self._client.delete_logged_model(left.model_id)
             made = self._client.create_logged_model(
                 self._experiment_id, name="reference", source_run_id=self.run_id
             )
