@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rayred.store.cleaning import Unneeded, find_unneeded, remove_unneeded
 from rayred.store.entries import Entry, all_entries
-from rayred.store.folder import CHECKPOINTS, ENVIRONMENT, Made, Stage, Store, json_stage, path_stage
+from rayred.store.folder import CHECKPOINTS, Store
 from rayred.store.manifest import MANIFEST
 from rayred.store.opening import check_folder, check_no_changes, open_store
+from rayred.store.stage import ENVIRONMENT, Made, Stage, json_stage, path_stage
 from rayred.store.views import CONFIG_FILE
 
 __all__ = [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rayred.files import remove
 from rayred.store.entries import Entry, all_entries
-from rayred.store.folder import CHECKPOINTS, ENVIRONMENT, Store
+from rayred.store.folder import CHECKPOINTS, Store
+from rayred.store.stage import ENVIRONMENT
 
 
 @dataclass(frozen=True)
