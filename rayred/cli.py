@@ -264,7 +264,7 @@ def _run(given: argparse.Namespace) -> int:
         show(f"MLflow   rayred ui {study.folder}")
     else:
         show(
-            f"MLflow   {study.tracking_failure}\n"
+            f"MLflow   not complete: {study.tracking_failure}\n"
             f"         Nothing is lost. Send it later with: rayred upload {study.folder}"
         )
     for result in study.failed:

@@ -158,7 +158,23 @@ def dataset_input(dataset: Mapping[str, str | int]) -> Any:
     )
 
 
-def log_model(client: Any, model_id: str, reference: Trained) -> None:
+def log_model(client: Any, experiment_id: str, run_id: str, reference: Trained) -> str:
+    """Log the reference model of a run, and return its id; what is there of it is replaced."""
+    ours = f"source_run_id = '{run_id}'"
+    for left in client.search_logged_models([experiment_id], ours):
+        client.delete_logged_model(left.model_id)
+    made = client.create_logged_model(experiment_id, name="reference", source_run_id=run_id)
+    model_id = str(made.model_id)
+    try:
+        _upload_model(client, model_id, reference)
+        client.finalize_logged_model(model_id, "READY")
+    except Exception:
+        client.delete_logged_model(model_id)
+        raise
+    return model_id
+
+
+def _upload_model(client: Any, model_id: str, reference: Trained) -> None:
     """Upload the reference model, exported so that it can be loaded without rayred."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -285,24 +285,12 @@ class Tracker:
 
     def _log_reference(self, reference: Trained) -> None:
         """Log the reference model last, since some stores accept no models; on error only warn."""
-        model_id = ""
         try:
-            # The parent run names its model when it is complete: others are left of a kill.
-            ours = f"source_run_id = '{self.run_id}'"
-            for left in self._client.search_logged_models([self._experiment_id], ours):
-                self._client.delete_logged_model(left.model_id)
-            made = self._client.create_logged_model(
-                self._experiment_id, name="reference", source_run_id=self.run_id
-            )
-            model_id = made.model_id
-            log_model(self._client, model_id, reference)
-            self._client.finalize_logged_model(model_id, "READY")
-            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model_id}")
+            model = log_model(self._client, self._experiment_id, self.run_id, reference)
+            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model}")
         except Exception as error:  # noqa: BLE001 - the rest of the study is logged
             logger.warning(
                 "the reference model was not logged to MLflow (%s); rayred upload %s tries again",
                 error,
                 self.store.path,
             )
-            if model_id:
-                self._client.delete_logged_model(model_id)

@@ -20,18 +20,19 @@ from tests.tracking.writers import DATASET
 NAMES = ["semantic-0.9-0", "semantic-0.9-1", "tiny"]
 
 
-def log_trial(tracker: Tracker, number: int) -> None:
-    point = {"epoch": 1.0, "train_loss": 0.5, "lr": 0.1, "test_accuracy": 0.9, "step": 10}
+def log_trial(tracker: Tracker, number: int, points: int = 1) -> None:
+    values = {"epoch": 1.0, "train_loss": 0.5, "lr": 0.1, "test_accuracy": 0.9}
+    curve = tuple({"step": step, **values} for step in range(points))
     trial = Trial("semantic", 0.9, number, number, "semantic-0.9")
-    tracker.log_trial(TrialResult(trial, 100, "finished", 0.9, 1.0, curve=(point,)))
+    tracker.log_trial(TrialResult(trial, 100, "finished", 0.9, 1.0, curve=curve))
 
 
-def log(uri: str, store: Store, experiment: str = "rayred") -> Tracker:
+def log(uri: str, store: Store, experiment: str = "rayred", points: int = 1) -> Tracker:
     """Log a study of two trials, as often as one likes."""
     tracker = Tracker(uri, experiment, store, "tiny", {})
     tracker.start(DATASET)
     for number in range(2):
-        log_trial(tracker, number)
+        log_trial(tracker, number, points)
     return tracker
 
 
