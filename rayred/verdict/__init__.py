@@ -19,8 +19,8 @@ within ±0.25 points
 """
 
 from rayred.results.trial import FULL
+from rayred.verdict.advantage import Advantage
 from rayred.verdict.cells import Cell
-from rayred.verdict.comparison import Advantage
 from rayred.verdict.judge import Verdict, judge
 
 __all__ = ["FULL", "Advantage", "Cell", "Verdict", "judge"]

@@ -2,28 +2,24 @@
 
 Accuracies are in percent, differences in percentage points.
 
-Legend: n trials of a cell.
+Legend: T finished trials of a cell, n test images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.weightstats import DescrStatsW
+from scipy import stats
 
 from rayred.results.trial import TrialResult
-from rayred.verdict.comparison import (
-    LEVEL,
-    Accuracies,
-    Comparison,
-    Interval,
-    compare,
-    holm,
-    trials_to_decide,
-)
+from rayred.verdict.claims import corrected
+from rayred.verdict.comparison import LEVEL, Comparison, Interval, compare, half_image, interval
+from rayred.verdict.crossed import of_mean
+from rayred.verdict.planning import trials_to_decide
+from rayred.verdict.trials import Trials, agreement, is_finished, why_failed
 
 Outcome = Literal["equivalent", "worse", "undecided"]
 
@@ -41,121 +37,146 @@ class Cell:
     trials: int
     """Number of finished trials."""
     failed: int
-    """Number of failed trials; nothing else here counts them."""
+    """Number of failed trials; nothing else here counts them, nor an accuracy that is NaN."""
+    failure: str = field(default="", kw_only=True)
+    """Why the first of them failed."""
     mean: float | None = None
     """Mean test accuracy in percent; `None` if no trial finished."""
     deviation: float | None = None
-    """Standard deviation over the trials (n − 1), in percentage points; `None` below two trials."""
+    """Standard deviation over the trials (T − 1), in percentage points; `None` below two trials."""
     interval: Interval | None = None
-    """95 % interval of the mean (Student's t), in percent; `None` below two trials."""
+    """95 % interval of the mean (Student's t) over trials and test images, in percent; `None` below
+    two trials."""
     difference: float | None = None
     """Mean minus the full set's mean, in percentage points; `None` if either has no trial."""
     difference_interval: Interval | None = None
-    """90 % interval of the difference (Welch's t), in percentage points; `None` below two trials
-    of either."""
+    """90 % interval of the difference (Student's t) over trials and test images, in percentage
+    points, of this cell alone: not corrected for the number of cells; `None` below two trials of
+    either."""
     p_equivalent: float | None = None
-    """p-value of equivalence with the full set (two one-sided tests), with Holm's correction."""
+    """p-value of equivalence with the full set (two one-sided tests), corrected for all claims of
+    the table; `None` if there is no test, or nothing is claimed."""
     p_worse: float | None = None
-    """p-value of being worse than the full set (one-sided test), with Holm's correction."""
+    """p-value of being worse than the full set (one-sided test), corrected likewise."""
     outcome: Outcome | None = None
     """Result of the comparison with the full set; `None` if there is nothing to compare."""
     trials_to_decide: int | None = None
     """About how many trials would decide an undecided comparison; `None` if no number is known."""
+    image_error: float | None = None
+    """What the half width of the 90 % interval of the difference is with any number of trials: the
+    error of the test images, in percentage points; `None` if it is unknown."""
 
 
-def accuracies_of(results: Sequence[TrialResult]) -> Accuracies:
-    """Return the test accuracies of the finished trials, (n,) float64 in percent."""
-    finished = [result.test_accuracy for result in results if result.test_accuracy is not None]
-    return 100 * np.array(finished, dtype=np.float64)
-
-
-def describe(selector: str, fraction: float, results: Sequence[TrialResult]) -> Cell:
+def describe(
+    selector: str, fraction: float, results: Sequence[TrialResult], trials: Trials, n: int | None
+) -> Cell:
     """Return the cell of some trials, not yet compared with the full set.
 
     Parameters
     ----------
     selector, fraction
         Those of all the trials.
-    results
-        At least one trial, finished or failed.
+    results, trials
+        At least one trial, finished or failed, and the finished ones of them.
+    n
+        Number of test images; None if it is unknown.
     """
-    accuracies = accuracies_of(results)
-    n = len(accuracies)
-    cell = Cell(selector, fraction, results[0].n_train, trials=n, failed=len(results) - n)
-    if n > 0:
-        cell = replace(cell, mean=float(accuracies.mean()))
-    if n > 1:
-        low, high = DescrStatsW(accuracies).tconfint_mean()
-        deviation = float(accuracies.std(ddof=1))
-        cell = replace(cell, deviation=deviation, interval=(float(low), float(high)))
-    return cell
+    finished = len(trials)
+    cell = Cell(
+        selector,
+        fraction,
+        results[0].n_train,
+        finished,
+        len(results) - finished,
+        failure=next((why_failed(one) for one in results if not is_finished(one)), ""),
+    )
+    if finished == 0:
+        return cell
+    group = trials.group
+    mean = float(group.mean)
+    cell = replace(cell, mean=100 * mean)
+    if finished == 1:
+        return cell
+    within = interval(mean, of_mean(group, n), (finished,), n)
+    deviation = 100 * float(np.sqrt(group.variance))
+    return replace(cell, deviation=deviation, interval=in_percent(within, 0.0))
+
+
+def in_percent(interval: Interval | None, least: float = -100.0) -> Interval | None:
+    """Return an interval of shares in percent, within what is possible: `least` to 100."""
+    if interval is None:
+        return None
+    return max(least, 100 * interval[0]), min(100.0, 100 * interval[1])
 
 
 def compare_with_full(
-    cells: Sequence[Cell], accuracies: Sequence[Accuracies], full: Accuracies, margin: float
+    cells: Sequence[Cell], trials: Sequence[Trials], full: Trials, margin: float, n: int | None
 ) -> list[Cell]:
-    """Return the cells of one selector with their comparisons with the full set.
+    """Return cells with their comparisons with the full set.
 
     Parameters
     ----------
     cells
-        The cells of all fractions: their p-values are corrected for their number.
-    accuracies
-        For each cell the accuracies of its trials, in percent.
+        All cells but those of the full set: their p-values are corrected for their number.
+    trials
+        The finished trials of each.
     full
-        Those of the full set.
+        Those of the full set, at least one.
     margin
         The margin of equivalence, in percentage points.
+    n
+        Number of test images; None if it is unknown.
     """
-    compared = [compare(group, full, margin) if len(group) else None for group in accuracies]
-    equivalent = _corrected(compared, lambda comparison: comparison.p_equivalent)
-    worse = _corrected(compared, lambda comparison: comparison.p_worse)
-    # The strictest level of Holm's procedure: enough whatever the other fractions show.
-    level = LEVEL / max(1, sum(p is not None for p in equivalent))
-    decided = []
-    for cell, group, comparison, p_equivalent, p_worse in zip(
-        cells, accuracies, compared, equivalent, worse, strict=True
-    ):
-        if comparison is None:
-            decided.append(cell)
-            continue
-        outcome = _outcome(p_equivalent, p_worse)
-        needed = None
-        if outcome == "undecided" and comparison.interval is not None:
-            needed = _trials_needed(comparison.difference, group, full, margin, level)
-        cell = replace(
-            cell,
-            difference=comparison.difference,
-            difference_interval=comparison.interval,
-            p_equivalent=p_equivalent,
-            p_worse=p_worse,
-            outcome=outcome,
-            trials_to_decide=needed,
-        )
-        decided.append(cell)
-    return decided
+    compared: list[Cell] = []
+    tests: dict[int, Comparison] = {}
+    for place, (cell, ours) in enumerate(zip(cells, trials, strict=True)):
+        if len(ours) and len(full):
+            difference = 100 * float(ours.group.mean - full.group.mean)
+            cell = replace(cell, difference=difference, outcome="undecided")
+        if min(len(ours), len(full)) > 1:
+            test = compare(ours.group, full.group, margin / 100, agreement(ours, full), n)
+            if np.isfinite(test.half_width):
+                tests[place] = test
+        compared.append(cell)
+    p_equivalent, p_worse = corrected(
+        np.array([float(test.p_equivalent) for test in tests.values()]),
+        np.array([float(test.p_worse) for test in tests.values()]),
+    )
+    level = LEVEL / max(1, len(tests))
+    for (place, test), *p_values in zip(tests.items(), p_equivalent, p_worse, strict=True):
+        trials_so_far = max(len(trials[place]), len(full))
+        cell = _judged(compared[place], test, n, *map(float, p_values))
+        needed = _trials_needed(test, trials_so_far, margin, n, level)
+        undecided = cell.outcome == "undecided"
+        compared[place] = replace(cell, trials_to_decide=needed) if undecided else cell
+    return compared
 
 
-def _outcome(p_equivalent: float | None, p_worse: float | None) -> Outcome:
-    if p_equivalent is not None and p_equivalent <= LEVEL:
-        return "equivalent"
-    if p_worse is not None and p_worse <= LEVEL:
-        return "worse"
-    return "undecided"
+def _judged(
+    cell: Cell, test: Comparison, n: int | None, p_equivalent: float, p_worse: float
+) -> Cell:
+    """Return a cell with the outcome of its tests, whose p-values are corrected."""
+    outcome: Outcome = "undecided"
+    if p_equivalent <= LEVEL:
+        outcome = "equivalent"
+    elif p_worse <= LEVEL:
+        outcome = "worse"
+    difference, half = float(test.difference), float(test.half_width)
+    of_images = float(test.error.variance(np.inf, np.inf)) ** 0.5
+    image_error = 100 * (float(stats.norm.isf(LEVEL)) * of_images + half_image(n))
+    return replace(
+        cell,
+        difference_interval=in_percent((difference - half, difference + half)),
+        p_equivalent=p_equivalent,
+        p_worse=p_worse,
+        outcome=outcome,
+        image_error=image_error if n else None,
+    )
 
 
 def _trials_needed(
-    difference: float, group: Accuracies, full: Accuracies, margin: float, level: float
+    test: Comparison, trials: int, margin: float, n: int | None, level: float
 ) -> int | None:
-    """Return the number of trials that would decide, from two groups of at least two trials."""
-    deviation = float(np.sqrt((group.var(ddof=1) + full.var(ddof=1)) / 2))
-    return trials_to_decide(max(len(group), len(full)), difference, deviation, margin, level)
-
-
-def _corrected(
-    compared: Sequence[Comparison | None], p_value: Callable[[Comparison], float | None]
-) -> list[float | None]:
-    """Return one p-value of each comparison with Holm's correction; `None` where there is none."""
-    values = [None if comparison is None else p_value(comparison) for comparison in compared]
-    corrected = iter(holm([value for value in values if value is not None]))
-    return [None if value is None else next(corrected) for value in values]
+    """Return the number of trials that would decide a comparison; see `planning`."""
+    difference, step = float(test.difference), half_image(n)
+    return trials_to_decide(test.error, trials, difference, margin / 100, step=step, level=level)

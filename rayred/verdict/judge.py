@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from rayred.results.trial import FULL, TrialResult
-from rayred.verdict.cells import Cell, accuracies_of, compare_with_full, describe
-from rayred.verdict.comparison import Advantage, advantage, holm
+from rayred.results.trial import FULL, TestSplit, TrialResult
+from rayred.verdict.advantage import Advantage, semantic_against_random
+from rayred.verdict.cells import Cell, Outcome, compare_with_full, describe
+from rayred.verdict.obstacles import obstacle
+from rayred.verdict.trials import Trials
 from rayred.verdict.words import verdict_sentence
 
 Groups = Mapping[tuple[str, float], Sequence[TrialResult]]
@@ -33,6 +35,8 @@ class Verdict:
     """The full set first, then selector by selector, larger fractions first."""
     advantages: tuple[Advantage, ...] = ()
     """Semantic compared with random subsets, larger fractions first."""
+    obstacle: str = ""
+    """Why nothing is claimed, whatever the differences are; empty if claims are possible."""
 
     @property
     def redundant_fraction(self) -> float | None:
@@ -46,48 +50,70 @@ class Verdict:
         return next((cell for cell in self.cells if cell.selector == FULL), None)
 
 
-def judge(dataset: str, results: Sequence[TrialResult], margin: float) -> Verdict:
+def judge(
+    dataset: str, results: Sequence[TrialResult], margin: float, test: TestSplit | None = None
+) -> Verdict:
     """Compare every selector and fraction with the full set.
 
     The outcome of a comparison is *equivalent* if two one-sided tests place the difference within
     ±margin, otherwise *worse* if a one-sided test places it below zero, otherwise *undecided*, as
-    with too few trials. The chance that any claim of one kind about the fractions of one selector
-    is wrong is at most 5 % (Holm's correction).
+    with too few trials. The chance that any claim of the table is wrong is at most 5 %: see
+    `claims`. All intervals and tests contain the error of the trials and of the test images: see
+    `crossed`.
+
+    Nothing is claimed where all test images are of one class, where they are too few for the
+    margin, and where the full set is not shown to be learned better than by chance.
 
     Parameters
     ----------
     dataset
         Name of the data set, for the sentence.
     results
-        All trials, finished and failed.
+        All trials, finished and failed. An accuracy that is NaN counts as failed.
     margin
         The largest difference that does not matter, in percentage points.
+    test
+        The test split. None if its size is unknown: then its error is left out, so that intervals
+        and p-values are about this test split alone, whether anything can be claimed at all is
+        not checked, and trials without any spread are not compared.
     """
     groups: dict[tuple[str, float], list[TrialResult]] = {}
     for result in results:
         groups.setdefault((result.trial.selector, result.trial.fraction), []).append(result)
-    cells: list[Cell] = []
-    for selector in dict.fromkeys([FULL, *(selector for selector, _ in groups)]):
-        cells += _cells_of(selector, groups, margin)
-    equivalent = _equivalent_fraction(cells)
-    return Verdict(
-        margin,
-        verdict_sentence(dataset, cells, equivalent, margin),
-        equivalent,
-        tuple(cells),
-        _semantic_against_random(groups),
-    )
+    n = test.n if test is not None and test.n else None
+    trials = {key: Trials.of(group, n) for key, group in groups.items()}
+    cells = {
+        (selector, fraction): describe(selector, fraction, group, trials[selector, fraction], n)
+        for (selector, fraction), group in _ordered(groups)
+    }
+    full = trials.get((FULL, 1.0))
+    nothing = ""
+    if full is not None and len(full):
+        subsets = [key for key in cells if key[0] != FULL]
+        if test is not None and n:
+            several = sum(min(cells[key].trials, len(full)) > 1 for key in subsets)
+            nothing = obstacle(test, full, margin, several)
+        compared = compare_with_full(
+            [cells[key] for key in subsets], [trials[key] for key in subsets], full, margin, n
+        )
+        cells |= dict(zip(subsets, map(_unclaimed, compared) if nothing else compared, strict=True))
+    table = tuple(cells.values())
+    equivalent = _equivalent_fraction(table)
+    sentence = verdict_sentence(dataset, table, equivalent, margin, nothing)
+    advantages = () if nothing else semantic_against_random(trials, n)
+    return Verdict(margin, sentence, equivalent, table, advantages, nothing)
 
 
-def _cells_of(selector: str, groups: Groups, margin: float) -> list[Cell]:
-    """Return the cells of a selector, larger fractions first, compared with the full set."""
-    fractions = sorted((f for s, f in groups if s == selector), reverse=True)
-    cells = [describe(selector, fraction, groups[selector, fraction]) for fraction in fractions]
-    full = accuracies_of(groups.get((FULL, 1.0), []))
-    if selector == FULL or not len(full):
-        return cells
-    accuracies = [accuracies_of(groups[selector, fraction]) for fraction in fractions]
-    return compare_with_full(cells, accuracies, full, margin)
+def _ordered(groups: Groups) -> list[tuple[tuple[str, float], Sequence[TrialResult]]]:
+    """Return the groups, the full set first, then selector by selector, larger fractions first."""
+    selectors = list(dict.fromkeys([FULL, *(selector for selector, _ in groups)]))
+    return sorted(groups.items(), key=lambda item: (selectors.index(item[0][0]), -item[0][1]))
+
+
+def _unclaimed(cell: Cell) -> Cell:
+    """Return a cell without what is claimed of it."""
+    outcome: Outcome | None = None if cell.outcome is None else "undecided"
+    return replace(cell, p_equivalent=None, p_worse=None, outcome=outcome, trials_to_decide=None)
 
 
 def _equivalent_fraction(cells: Sequence[Cell]) -> float | None:
@@ -95,22 +121,3 @@ def _equivalent_fraction(cells: Sequence[Cell]) -> float | None:
     semantic = [cell for cell in cells if cell.selector == "semantic"]
     before_a_loss = takewhile(lambda cell: cell.outcome != "worse", semantic)
     return min((c.fraction for c in before_a_loss if c.outcome == "equivalent"), default=None)
-
-
-def _semantic_against_random(groups: Groups) -> tuple[Advantage, ...]:
-    """Return the comparison of semantic with random subsets at each fraction that allows one."""
-    found = []
-    for fraction in sorted({f for _, f in groups}, reverse=True):
-        semantic, random = (
-            {
-                result.trial.seed: 100 * result.test_accuracy
-                for result in groups.get((selector, fraction), [])
-                if result.test_accuracy is not None
-            }
-            for selector in ("semantic", "random")
-        )
-        one = advantage(fraction, semantic, random)
-        if one is not None:
-            found.append(one)
-    corrected = holm([one.p_value for one in found])
-    return tuple(replace(one, p_value=p) for one, p in zip(found, corrected, strict=True))

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 from rayred.results.trial import FULL
 from rayred.verdict.cells import Cell
-from rayred.verdict.comparison import MOST_TRIALS
+from rayred.verdict.planning import MOST_TRIALS
 
 
 def verdict_sentence(
-    dataset: str, cells: Sequence[Cell], equivalent: float | None, margin: float
+    dataset: str, cells: Sequence[Cell], equivalent: float | None, margin: float, nothing: str = ""
 ) -> str:
     """Return the main finding of a study as a sentence.
 
@@ -36,25 +36,35 @@ def verdict_sentence(
         is none.
     margin
         The margin of equivalence, in percentage points.
+    nothing
+        Why nothing is claimed; empty if claims are possible.
     """
-    if not any(cell.selector == FULL and cell.trials for cell in cells):
-        return (
-            f"No verdict on {dataset}: no training on the full set has finished; sweep.fractions"
-            " needs 1.0."
-        )
-    semantic = {c.fraction: c for c in cells if c.selector == "semantic" and c.trials}
-    if not semantic:
-        return (
-            f"No verdict on {dataset}: no training on a semantic subset has finished;"
-            " sweep.selectors needs semantic, and sweep.fractions one below 1."
-        )
-    chosen = semantic[max(semantic) if equivalent is None else equivalent]
+    full = [cell for cell in cells if cell.selector == FULL]
+    semantic = [cell for cell in cells if cell.selector == "semantic"]
+    finished = {cell.fraction: cell for cell in semantic if cell.trials}
+    if not any(cell.trials for cell in full):
+        nothing = _none_finished(full, "the full set", "sweep.fractions needs 1.0")
+    elif not finished:
+        setting = "sweep.selectors needs semantic, and sweep.fractions one below 1"
+        nothing = _none_finished(semantic, "semantic subsets", setting)
+    if nothing:
+        return f"No verdict on {dataset}: {nothing}."
+    chosen = finished[max(finished) if equivalent is None else equivalent]
     if chosen.outcome == "worse":
         return _worse(dataset, chosen)
     if chosen.outcome == "undecided":
-        return _undecided(dataset, chosen, margin)
+        return _undecided(dataset, chosen, next(c for c in full if c.trials), margin)
     of_random = (c for c in cells if c.selector == "random" and c.fraction == chosen.fraction)
     return _equivalent(dataset, chosen, next((c for c in of_random if c.trials), None), margin)
+
+
+def _none_finished(cells: Sequence[Cell], what: str, setting: str) -> str:
+    """Return why there is no finished training, with the setting if none was planned."""
+    failed = sum(cell.failed for cell in cells)
+    if not failed:
+        return f"no training on {what} has finished; {setting}"
+    count = "the only training" if failed == 1 else f"all {failed} trainings"
+    return f"{count} on {what} failed: {cells[0].failure.rstrip('.')}"
 
 
 def _worse(dataset: str, cell: Cell) -> str:
@@ -64,13 +74,20 @@ def _worse(dataset: str, cell: Cell) -> str:
     )
 
 
-def _undecided(dataset: str, cell: Cell, margin: float) -> str:
+def _undecided(dataset: str, cell: Cell, full: Cell, margin: float) -> str:
     return (
         f"Undecided whether {_redundant(cell)} of {dataset} is redundant: training on the semantic"
         f" {_percent(cell)} subset differs from the full set by {cell.difference:+.2f} points"
         f" ({_evidence(cell)}), which is shown neither to lie within ±{margin:g} points nor"
-        f" to be a loss; {_missing_trials(cell, margin)}."
+        f" to be a loss{_alone(cell, margin)}; {_missing_trials(cell, full, margin)}."
     )
+
+
+def _alone(cell: Cell, margin: float) -> str:
+    """Return what keeps an interval from showing what it shows if one looks at it alone."""
+    low, high = cell.difference_interval or (-margin, margin + 1)
+    shows = high < 0 or (-margin < low and high < margin)
+    return " where all comparisons of the table are allowed for" if shows else ""
 
 
 def _equivalent(dataset: str, cell: Cell, random: Cell | None, margin: float) -> str:
@@ -100,16 +117,21 @@ def _evidence(cell: Cell) -> str:
     return f"90 % CI {low:+.2f} to {high:+.2f}, {trials}"
 
 
-def _missing_trials(cell: Cell, margin: float) -> str:
+def _missing_trials(cell: Cell, full: Cell, margin: float) -> str:
     """Return how many trials would decide an undecided comparison, or why none would."""
-    if cell.difference_interval is None:
+    if min(cell.trials, full.trials) < 2:
         return "it takes two trials at least: rayred run FILE --trials 2"
+    if cell.difference_interval is None:
+        return "trials without any spread can be judged only with the number of test images"
     if cell.trials_to_decide is not None:
         needed = cell.trials_to_decide
         return f"about {needed} trials would decide: rayred run FILE --trials {needed}"
     if (cell.difference or 0) >= margin:
         return "as it looks, the subset is better than the full set by more than the margin"
-    return f"{MOST_TRIALS:,} trials would not decide"
+    images = ""
+    if cell.image_error is not None:
+        images = f", as the error of the test images alone is ±{cell.image_error:.2f} points"
+    return f"{MOST_TRIALS:,} trials would not decide{images}"
 
 
 def _random_outcome(cell: Cell) -> str:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from rayred.report.table import format_table
+from rayred.results.trial import TestSplit as Split
 from rayred.results.trial import Trial, TrialResult
 from rayred.verdict.judge import judge
 
@@ -87,7 +88,7 @@ def test_a_smaller_subset_is_claimed_unless_a_larger_one_is_worse():
     )
 
 
-def test_p_values_are_corrected_for_the_number_of_fractions():
+def test_p_values_are_corrected_for_all_claims_of_the_table():
     alone = judge("x", results(full_100=FULL, semantic_90=FULL), 0.25)
     among = judge(
         "x",
@@ -95,11 +96,12 @@ def test_p_values_are_corrected_for_the_number_of_fractions():
         0.25,
     )
     assert alone.cells[1].outcome == "equivalent"
-    by_name = {(cell.selector, cell.fraction): cell for cell in among.cells}
-    assert by_name["semantic", 0.9].p_equivalent == pytest.approx(3 * alone.cells[1].p_equivalent)
-    assert by_name["semantic", 0.9].outcome == "undecided"
-    # Each selector is a family of its own.
-    assert by_name["random", 0.9].p_equivalent == pytest.approx(alone.cells[1].p_equivalent)
+    for cell in among.cells[1:]:
+        assert cell.p_equivalent == pytest.approx(4 * alone.cells[1].p_equivalent)
+        assert cell.outcome == "undecided"
+    assert among.sentence.count("where all comparisons of the table are allowed for") == 1
+    # The number of trials that would decide is that for this table.
+    assert among.cells[1].trials_to_decide > 5
 
 
 def test_an_undecided_study_says_how_many_trials_would_decide():
@@ -154,10 +156,15 @@ def test_without_a_semantic_subset_there_is_no_verdict():
     assert "sweep.selectors needs semantic" in verdict.sentence
 
 
-def test_trials_without_any_spread_are_compared_as_they_are():
-    verdict = judge("x", results(full_100=[0.9] * 3, semantic_90=[0.9] * 3), 0.25)
-    assert verdict.cells[1].difference_interval == (0.0, 0.0)
-    assert verdict.cells[1].outcome == "equivalent"
+def test_trials_without_any_spread_are_compared_with_the_error_of_the_images_only():
+    same = results(full_100=[0.9] * 3, semantic_90=[0.9] * 3)
+    unknown = judge("x", same, 0.25)
+    assert unknown.cells[1].difference_interval is None
+    assert unknown.cells[1].outcome == "undecided"
+    assert unknown.sentence.endswith("can be judged only with the number of test images.")
+    low, high = judge("x", same, 0.25, Split((5000, 5000))).cells[1].difference_interval
+    assert low < -0.25
+    assert high > 0.25
 
 
 def test_table_has_a_line_a_cell_and_the_sentence():
