@@ -108,7 +108,7 @@ def results(path: Path | str) -> tuple[Verdict, Found | None]:
     store = Store(Path(path))
     experiment = experiment_of(store)
     trials = ended_trials(store, experiment)
-    return verdict_of(experiment, trials), found_by(store)
+    return verdict_of(store, experiment, trials), found_by(store)
 
 
 def tracking_of(path: Path | str) -> tuple[str, str]:
@@ -205,7 +205,7 @@ def finished_study(
         if store.manifest.current.tracked != (uri, experiment.tracking.experiment):
             failure = _upload(store, None).failure
         trials = ended_trials(store, experiment_of(store))
-        verdict = verdict_of(experiment, trials)
+        verdict = verdict_of(store, experiment, trials)
         failed = tuple(result for result in trials if result.status == "failed")
         return Study(store.path, verdict, failed, uri, failure, found_by(store))
 

@@ -15,10 +15,10 @@ from rayred.config import SEARCHED, Experiment
 from rayred.config.file import dump_experiment
 from rayred.errors import RunFolderError
 from rayred.machines.environment import Environment
-from rayred.results.trial import Trial, TrialResult
+from rayred.results.trial import TestSplit, Trial, TrialResult
 from rayred.search.results import Found
 from rayred.selection import subset_name
-from rayred.stages import CONFIG, REPORT, SEARCH, SUBSETS, TREES, trial_stage
+from rayred.stages import CONFIG, DATASET, REPORT, SEARCH, SUBSETS, TREES, trial_stage
 from rayred.store import ENVIRONMENT, MANIFEST, Made, Stage, Store
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.tracker import Tracker, tracking_uri
@@ -88,9 +88,11 @@ def ended_trials(store: Store, experiment: Experiment) -> list[TrialResult]:
     return trials
 
 
-def verdict_of(experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
-    """Return the verdict on some trials of a study."""
-    return judge(experiment.dataset_name, trials, experiment.verdict.margin)
+def verdict_of(store: Store, experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
+    """Return the verdict on some trials of the current study."""
+    dataset = store.current(DATASET)
+    test = None if dataset is None else TestSplit(tuple(dataset.value["test_class_sizes"]))
+    return judge(experiment.dataset_name, trials, experiment.verdict.margin, test)
 
 
 def report_key(store: Store, study: str, name: str, parts: Mapping[str, str]) -> str:
@@ -136,7 +138,7 @@ def report_of(
     from rayred.training.stages import REFERENCE
 
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
-    verdict = verdict_of(experiment, trials)
+    verdict = verdict_of(store, experiment, trials)
     notes = emptied_classes(dataset, experiment.sweep.fractions)
     notes += dataset.notices()
     notes += [

@@ -139,6 +139,7 @@ def _results(study: StudyReport) -> dict[str, object]:
             "sentence": study.verdict.sentence,
             "margin": study.verdict.margin,
             "redundant_fraction": study.verdict.redundant_fraction,
+            "obstacle": study.verdict.obstacle,
         },
         "search": None
         if study.found is None
