@@ -183,6 +183,10 @@ def test_precision_without_gpus():
     assert resolve_precision("bfloat16", gpu=False) == "bfloat16"
 
 
-def test_without_a_terminal_there_is_no_live_line():
-    with redirect_stderr(io.StringIO()), training_on_ray._live_line(RECIPE) as queue:
+def test_without_a_terminal_and_a_log_there_is_no_live_line(caplog):
+    with (
+        caplog.at_level("WARNING", "rayred"),
+        redirect_stderr(io.StringIO()),
+        training_on_ray._live_line(RECIPE) as queue,
+    ):
         assert queue is None
