@@ -114,7 +114,6 @@ class Store:
     def put(self, stage: Stage[M, T], key: str, outcome: M, seconds: float = 0.0) -> None:
         """Make the entry of an outcome, and a part of the current study of it."""
         self._keep_environment()
-        self._know_views_of(Entry.read(self.made / f"{stage.name}-{key}"))
         self._write_entry(stage, key, outcome, seconds)
         self.take({stage.name: key})
         if stage.shown:
@@ -247,14 +246,13 @@ class Store:
         if name in self.manifest.owns:
             remove(self / name)
 
-    def _know_views_of(self, replaced: Entry | None) -> None:
+    def _know_views_of(self, replaced: Path) -> None:
         """Note that views of an entry are rayred's, also if they were edited with its files."""
-        if replaced is None or not replaced.shown:
-            return
         shown = dict(self.manifest.shown)
-        for name in replaced.files:
-            view, source = self / name, replaced.folder / name
-            if view.is_file() and source.is_file() and view.samefile(source):
+        for source in replaced.rglob("*"):
+            name = source.relative_to(replaced).as_posix()
+            view = self / name
+            if source.is_file() and view.is_file() and view.samefile(source):
                 shown[name] = tuple({*shown.get(name, ()), digest_of_file(view)})
         self._write(self.manifest.changed(shown=shown))
 
@@ -272,6 +270,7 @@ class Store:
     def _write_entry(self, stage: Stage[M, T], key: str, outcome: M, seconds: float) -> None:
         if MADE not in self.manifest.owns:
             self.place(MADE)
+        self._know_views_of(self.made / f"{stage.name}-{key}")
         origin = Origin(self._environment_key, self.manifest.generation, round(seconds, 2))
 
         def save(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rayred.files import digest_of_file, replacing
-from rayred.store.entries import Entry
+from rayred.store.entries import MADE, Entry
 
 logger = logging.getLogger(__name__)
 
@@ -80,15 +80,21 @@ def _is_shown(path: Path, view: View) -> bool:
         return False
 
 
-def _is_ours(path: Path, known: tuple[str, ...]) -> bool:
-    return not path.is_symlink() and path.is_file() and digest_of_file(path) in known
+def _is_ours(folder: Path, name: str, known: tuple[str, ...]) -> bool:
+    """Return whether a file is as rayred has put it there, or an entry's file, edited or not."""
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        return False
+    if path.stat().st_nlink > 1 and any(map(path.samefile, (folder / MADE).glob(f"*/{name}"))):
+        return True
+    return digest_of_file(path) in known
 
 
 def _remove(folder: Path, name: str, known: tuple[str, ...]) -> None:
     path = folder / name
     if not _reaches(folder, path) or not os.path.lexists(path):
         return
-    if not _is_ours(path, known):
+    if not _is_ours(folder, name, known):
         logger.warning("%s is not as rayred has written it: it stays as it is", path)
         return
     path.unlink()
@@ -99,7 +105,7 @@ def _remove(folder: Path, name: str, known: tuple[str, ...]) -> None:
 
 def _place(folder: Path, name: str, view: View, known: tuple[str, ...]) -> None:
     path = folder / name
-    if not _reaches(folder, path) or (os.path.lexists(path) and not _is_ours(path, known)):
+    if not _reaches(folder, path) or (os.path.lexists(path) and not _is_ours(folder, name, known)):
         logger.warning("%s is not rayred's: it stays as it is; see %s", path, view.source)
         return
     with replacing(path) as temporary:
