@@ -8,13 +8,15 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
+Snapshot = dict[str, tuple[object, ...]]
 
-def snapshot(top: Path, new_in: Collection[Path] = ()) -> dict[str, tuple[object, ...]]:
+
+def snapshot(top: Path, new_in: Collection[Path] = ()) -> Snapshot:
     """Content, mode, inode and time of all that is below a folder, links not followed.
 
     Of folders in `new_in`, something new may be put into, and what is new there is not looked at.
     """
-    found: dict[str, tuple[object, ...]] = {}
+    found: Snapshot = {}
     for folder, folders, files in os.walk(top):
         for name in (*folders, *files, ""):
             path = Path(folder) / name
@@ -29,12 +31,10 @@ def _state(path: Path, *, is_new: bool) -> tuple[object, ...]:
         content = path.readlink()
     elif stat.S_ISREG(status.st_mode):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-    kept = (content, status.st_mode, status.st_ino, status.st_nlink * (content is not None))
+    kept = (content, status.st_mode, status.st_ino)
     return kept if is_new else (*kept, status.st_mtime_ns)
 
 
-def changes(
-    before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, ...]]
-) -> list[str]:
+def changes(before: Snapshot, after: Snapshot) -> list[str]:
     """What was there before and has gone or is another now."""
     return sorted(path for path, state in before.items() if after.get(path) != state)
