@@ -179,7 +179,6 @@ def open_job(
     with open_store(path, environment, make=True) as store:
         _check_images(store, experiment, dataset, changing=fresh or update)
         store.begin(StudyKeys(experiment, dataset.digest).study(), fresh=fresh)
-        store.resume()
         keep_config(store, experiment)
         _keep_dataset(store, dataset)
         if layout.storage.startswith(str(store.path)):

@@ -198,7 +198,8 @@ def finished_study(
         if not (same or update) or not _is_whole(store, key, experiment):
             return None
         store.begin(key)
-        keep_config(store, experiment)
+        keep_config(store, experiment, finished=True)
+        store.finish()  # as it was: of its parts, the config alone may be another
         logger.info("all of this study is in %s: nothing is left to do", store.path)
         uri = tracking_uri(experiment.tracking.uri, store)
         failure = None

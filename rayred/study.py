@@ -42,10 +42,16 @@ def stored_experiments(path: Path) -> list[Experiment]:
     return [one.value for one in found if one is not None]
 
 
-def keep_config(store: Store, experiment: Experiment) -> None:
-    """Make an experiment the config of the current study."""
-    text = dump_experiment(experiment)
-    store.keep(CONFIG, keys.digest("config", 1, {"text": text}), lambda: experiment)
+def keep_config(store: Store, experiment: Experiment, *, finished: bool = False) -> None:
+    """Make an experiment the config of the current study.
+
+    Unless that is finished, a report of another config, with fewer trials for example, is no part
+    of it any more.
+    """
+    key = keys.digest("config", 1, {"text": dump_experiment(experiment)})
+    if not finished and store.parts.get(CONFIG.name) != key:
+        store.take({}, instead_of=REPORT)
+    store.keep(CONFIG, key, lambda: experiment)
 
 
 def experiment_of(store: Store) -> Experiment:

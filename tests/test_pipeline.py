@@ -110,7 +110,7 @@ def test_results_json_and_page_say_the_same_as_the_table(finished):
 
 def test_nothing_temporary_is_left(finished):
     hidden = {path.relative_to(finished[0]) for path in finished[0].rglob(".*")}
-    locks = {Path(".lock"), Path(".mlflow.db.lock")}
+    locks = {Path(".rayred.lock"), Path(".mlflow.db.lock")}
     assert {path for path in hidden if path.parts[0] != "ray"} == locks
 
 

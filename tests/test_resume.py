@@ -74,6 +74,9 @@ def test_a_run_that_is_interrupted_and_killed_goes_on_with_the_same_results(
     run_and_kill(more, lambda: len(ended()) >= interrupted + 2)
     done = {path: path.stat().st_mtime_ns for path in ended()}
     assert 4 <= len(done) < 15
+    # The config is that of five trials, and the report of two is not shown beside it.
+    assert "trials: 5" in (run_folder / "config.yaml").read_text()
+    assert not (run_folder / "results.json").exists()
 
     with caplog.at_level("INFO", "rayred"):
         last = rayred_here(*more)

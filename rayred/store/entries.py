@@ -8,9 +8,10 @@ entry of which a file was cut, edited or removed is not whole, and is made again
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,8 @@ from rayred.files import (
 MADE = "made"
 """Folder within the run folder with all entries."""
 RECORD = "record.json"
+REPLACED = re.compile(r".+-others-[0-9a-f]{32}")
+"""Names of folders of entries that were replaced: to be emptied of what was theirs."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,10 @@ class Entry:
 
     def remove(self) -> None:
         """Remove the entry's own files, and its folders where nothing else is in them."""
-        (self.folder / RECORD).unlink(missing_ok=True)
-        for name in self.files:
-            (self.folder / name).unlink(missing_ok=True)
+        for name in (*self.files, RECORD):  # the record last: it alone says what else is to go
+            path = self.folder / name
+            if path.is_symlink() or path.is_file():
+                path.unlink()
         for folder, _, _ in os.walk(self.folder, topdown=False):
             if not any(os.scandir(folder)):
                 Path(folder).rmdir()
@@ -162,14 +166,16 @@ def recover(made: Path) -> None:
 
     What is complete but for its name gets it, unless there is an entry of this name.
     """
-    left = [Entry.read(path) or path for path in _unfinished(made)]
-    complete = [one for one in left if isinstance(one, Entry)]
+    left = [Entry.read(path) for path in (*_unfinished(made), *_replaced(made))]
+    complete = [entry for entry in left if entry is not None and not entry.damage()]
     for entry in sorted(complete, key=lambda one: (one.origin.generation, one.origin.time))[::-1]:
         final = made / f"{entry.stage}-{entry.key}"
-        if not final.exists() and not entry.damage():
+        if not os.path.lexists(final):
             entry.folder.rename(final)
     for path in _unfinished(made):
         remove(path)
+    for path in _replaced(made):
+        _remove_replaced(path)
 
 
 def all_entries(made: Path, prefix: str = "") -> Iterator[Entry]:
@@ -182,24 +188,28 @@ def all_entries(made: Path, prefix: str = "") -> Iterator[Entry]:
 
 def _put(unfinished: Path, final: Path) -> None:
     """Give a complete folder its name; what had the name is removed afterwards."""
-    before = None
-    if final.exists():
-        before = temporary_beside(final)
-        final.rename(before)
+    replaced = final.with_name(f"{final.name}-others-{uuid.uuid4().hex}")
+    if os.path.lexists(final):
+        final.rename(replaced)
     unfinished.rename(final)
     sync(final.parent)
-    if before is not None:
-        _remove_replaced(before, final)
+    _remove_replaced(replaced)
 
 
-def _remove_replaced(before: Path, final: Path) -> None:
-    """Remove an entry that was replaced; what else someone has put into its folder stays."""
-    entry = Entry.read(before)
-    if entry is not None:
-        entry.remove()
-    if before.exists():
-        before.rename(final.with_name(f"{final.name}-others-{uuid.uuid4().hex[:8]}"))
+def _remove_replaced(replaced: Path) -> None:
+    """Remove an entry that was replaced; what else someone has put into its folder stays there.
+
+    Its record may be damaged: its files have the names of those that replace them.
+    """
+    final = replaced.with_name(replaced.name.rpartition("-others-")[0])
+    for entry in (Entry.read(replaced), Entry.read(final)):
+        if entry is not None:
+            replace(entry, folder=replaced).remove()
 
 
 def _unfinished(made: Path) -> list[Path]:
     return [path for path in made.glob(".*") if TEMPORARY.fullmatch(path.name)]
+
+
+def _replaced(made: Path) -> list[Path]:
+    return [path for path in made.glob("*-others-*") if REPLACED.fullmatch(path.name)]

@@ -15,7 +15,7 @@ from rayred.files import digest_of_file, remove
 from rayred.store.entries import MADE, Entry, Origin, all_entries, write_entry
 from rayred.store.manifest import Manifest
 from rayred.store.stage import ENVIRONMENT, Made, Stage
-from rayred.store.views import renew_views, views_of
+from rayred.store.views import View, hide_views, show_views, views_of
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -148,6 +148,8 @@ class Store:
     def take(self, parts: Mapping[str, str], *, instead_of: str | None = None) -> None:
         """Make entries parts of the current study: also such as are still to come.
 
+        If that changes it, it is not finished any more, and MLflow does not have all of it.
+
         Parameters
         ----------
         parts
@@ -161,7 +163,8 @@ class Store:
             if instead_of is None or not stage.startswith(instead_of)
         }
         if {**kept, **parts} != self.parts:
-            self._write(self.manifest.with_study(parts={**kept, **parts}))
+            changed = self.manifest.with_study(parts={**kept, **parts}, finished=False, tracked=())
+            self._write(changed)
 
     def begin(self, study: str, *, fresh: bool = False) -> None:
         """Make the study of a key the current one.
@@ -174,28 +177,29 @@ class Store:
             Use nothing that was made before the study was started over: it is, unless it is the
             current one, was started over before, and is not finished yet.
         """
-        goes_on = study == self.manifest.study and not self.manifest.current.finished
         manifest = self.manifest.changed(study=study)
         if study not in manifest.studies:
             manifest = manifest.with_study()
-        if fresh and not (goes_on and manifest.current.since):
-            generation = manifest.generation + 1
-            manifest = manifest.changed(generation=generation)
-            manifest = manifest.with_study(since=generation, finished=False, tracked=())
+        goes_on = study == self.manifest.study and manifest.current.starting_over
+        if fresh and not goes_on:
+            since = manifest.generation + 1
+            manifest = manifest.changed(generation=since)
+            manifest = manifest.with_study(
+                since=since, starting_over=True, finished=False, tracked=()
+            )
+        if study != self.manifest.study:
+            # First: at no moment are there views of both.
+            hide_views(self.path, self._views(manifest.current.parts), self.manifest.shown)
         self._write(manifest)
         self._since = manifest.current.since
+        self._keep_environment()
         if self._environment is not None and ENVIRONMENT.name not in self.parts:
-            self._keep_environment()
             self.take({ENVIRONMENT.name: self._environment_key})
         self.show()
 
-    def resume(self) -> None:
-        """Note that the current study is at work again, as for more trials."""
-        self._write(self.manifest.with_study(finished=False, tracked=()))
-
     def finish(self) -> None:
         """Note that the current study has all of its parts."""
-        self._write(self.manifest.with_study(finished=True))
+        self._write(self.manifest.with_study(finished=True, starting_over=False))
 
     def track(self, *where: str) -> None:
         """Note in which MLflow store and experiment all of the current study is."""
@@ -212,8 +216,7 @@ class Store:
 
     def show(self) -> None:
         """Show the files of the current study's entries at the top of the folder."""
-        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in self.parts.items()]
-        wanted = views_of([entry for entry in entries if entry is not None and entry.shown])
+        wanted = self._views(self.parts)
         shown, digests = self.manifest.shown, {path: (v.sha256,) for path, v in wanted.items()}
         known = {
             path: tuple(dict.fromkeys([*shown.get(path, ()), *digests.get(path, ())]))
@@ -223,7 +226,7 @@ class Store:
         for path in wanted:
             manifest = manifest.owning(path)
         self._write(manifest)
-        renew_views(self.path, wanted, known)
+        show_views(self.path, wanted, known)
         self._write(manifest.changed(shown=digests))
 
     def place(self, name: str) -> Path:
@@ -245,6 +248,10 @@ class Store:
         """Remove a file or folder that `place` has named, if it is there."""
         if name in self.manifest.owns:
             remove(self / name)
+
+    def _views(self, parts: Mapping[str, str]) -> dict[str, View]:
+        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in parts.items()]
+        return views_of([entry for entry in entries if entry is not None and entry.shown])
 
     def _know_views_of(self, replaced: Path) -> None:
         """Note that views of an entry are rayred's, also if they were edited with its files."""

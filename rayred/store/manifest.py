@@ -30,6 +30,8 @@ class Study:
     """Whether it has all of its parts."""
     since: int = 0
     """Generation of the oldest entries that it uses: raised when it is started over."""
+    starting_over: bool = False
+    """Whether it was started over, and not finished since."""
     tracked: tuple[str, ...] = ()
     """MLflow's store and experiment that have all of it; empty if none has."""
 

@@ -17,7 +17,7 @@ from rayred.store.entries import recover
 from rayred.store.folder import Store
 from rayred.store.manifest import MANIFEST, Manifest
 
-LOCK = ".lock"
+LOCK = ".rayred.lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -1,7 +1,7 @@
 """Views: the files at the top of a run folder, which are those of the current study's entries.
 
 A view is a hard link to the file of an entry, or a copy where there are none. A file that is not
-known by its content to be rayred's is left as it is.
+such a link, nor known by its content to be rayred's, is left as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from rayred.files import digest_of_file, replacing
@@ -27,13 +28,14 @@ class View:
     """A file to be shown."""
 
     source: Path
+    bytes: int
     sha256: str
 
 
 def views_of(entries: Iterable[Entry]) -> dict[str, View]:
     """Return the views of some entries by path, that of the config first."""
     found = {
-        name: View(entry.folder / name, file.sha256)
+        name: View(entry.folder / name, file.bytes, file.sha256)
         for entry in entries
         for name, file in entry.files.items()
         if (entry.folder / name).is_file()
@@ -41,12 +43,29 @@ def views_of(entries: Iterable[Entry]) -> dict[str, View]:
     return dict(sorted(found.items(), key=lambda item: item[0] != CONFIG_FILE))
 
 
-def renew_views(
+def hide_views(
+    folder: Path, kept: Mapping[str, View], known: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Remove what was shown at the top of a folder, but not what is shown as it is to be kept.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    kept
+        What is kept, by path.
+    known
+        Digests that a view of rayred's may have, by path.
+    """
+    for path in sorted(known, key=lambda path: path == CONFIG_FILE):
+        if path not in kept or not _is_shown(folder / path, kept[path]):
+            _remove(folder, path, known[path])
+
+
+def show_views(
     folder: Path, wanted: Mapping[str, View], known: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Show some files at the top of a folder, and nothing else of what was shown before.
-
-    All that is shown at any moment is of one config: if it changes, the others' views go first.
 
     Parameters
     ----------
@@ -57,12 +76,8 @@ def renew_views(
     known
         Digests that a view of rayred's may have, by path, those of `wanted` included.
     """
-    config = wanted.get(CONFIG_FILE)
-    same = config is not None and _is_shown(folder / CONFIG_FILE, config)
-    for path in sorted(known, key=lambda path: path == CONFIG_FILE):
-        view = wanted.get(path)
-        is_replaced = path == CONFIG_FILE or same
-        if view is None or not (is_replaced or _is_shown(folder / path, view)):
+    for path in known:
+        if path not in wanted:
             _remove(folder, path, known[path])
     for path, view in wanted.items():
         if not _is_shown(folder / path, view):
@@ -74,20 +89,28 @@ def _is_shown(path: Path, view: View) -> bool:
     try:
         if path.is_symlink() or path.samefile(view.source):
             return not path.is_symlink()
-        same_size = path.stat().st_size == view.source.stat().st_size
-        return same_size and digest_of_file(path) == view.sha256
+        copy, source = path.stat(), view.source.stat()
+        if copy.st_size != view.bytes:
+            return False
+        same_time = copy.st_size == source.st_size and copy.st_mtime_ns == source.st_mtime_ns
+        return same_time or digest_of_file(path) == view.sha256
     except OSError:
         return False
 
 
 def _is_ours(folder: Path, name: str, known: tuple[str, ...]) -> bool:
-    """Return whether a file is as rayred has put it there, or an entry's file, edited or not."""
     path = folder / name
     if path.is_symlink() or not path.is_file():
         return False
-    if path.stat().st_nlink > 1 and any(map(path.samefile, (folder / MADE).glob(f"*/{name}"))):
-        return True
-    return digest_of_file(path) in known
+    return digest_of_file(path) in known or _is_link_to_entry(folder, name)
+
+
+def _is_link_to_entry(folder: Path, name: str) -> bool:
+    """Return whether a file is an entry's own, also if it was cut or edited there."""
+    path = folder / name
+    if path.stat().st_nlink == 1:
+        return False
+    return any(path.samefile(file) for file in (folder / MADE).glob(f"*/{escape(name)}"))
 
 
 def _remove(folder: Path, name: str, known: tuple[str, ...]) -> None:
@@ -108,11 +131,13 @@ def _place(folder: Path, name: str, view: View, known: tuple[str, ...]) -> None:
     if not _reaches(folder, path) or (os.path.lexists(path) and not _is_ours(folder, name, known)):
         logger.warning("%s is not rayred's: it stays as it is; see %s", path, view.source)
         return
+    if digest_of_file(view.source) != view.sha256:
+        return  # damaged: it is shown when it is made again
     with replacing(path) as temporary:
         try:
             os.link(view.source, temporary)
         except OSError:
-            shutil.copyfile(view.source, temporary)
+            shutil.copy2(view.source, temporary)  # also its time, by which it is known
 
 
 def _reaches(folder: Path, path: Path) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-INTERNAL = {"rayred.json", "made", ".lock"}
+OTHERS = "-others-"
+INTERNAL = {"rayred.json", "made", ".rayred.lock"}
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,42 @@ class WholeEntry:
     shown: bool
     files: dict[str, bytes]
 
+    @property
+    def name(self) -> str:
+        return f"{self.stage}-{self.key}"
 
-def whole_entries(folder: Path, *, unnamed: bool = False) -> dict[str, WholeEntry]:
-    """All whole entries by name: or those that a killed process had yet to give their names."""
-    found = {}
-    for entry in sorted((folder / "made").glob("*/record.json")):
-        if entry.parent.name.startswith(".") != unnamed or "-others-" in entry.parent.name:
-            continue
-        try:
-            record = json.loads(entry.read_bytes())
-            files = {name: (entry.parent / name).read_bytes() for name in record["files"]}
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        if digests == {name: file["sha256"] for name, file in record["files"].items()}:
-            origin = record["origin"]["generation"], record["shown"]
-            whole = WholeEntry(record["stage"], record["key"], *origin, files)
-            found[f"{record['stage']}-{record['key']}"] = whole
-    return found
+
+def whole_entries(folder: Path) -> dict[str, WholeEntry]:
+    """All whole entries by name."""
+    folders = (record.parent for record in (folder / "made").glob("*/record.json"))
+    found = [(path.name, _whole_entry(path)) for path in folders]
+    return {
+        name: entry
+        for name, entry in sorted(found, key=lambda one: one[0])
+        if entry and entry.name == name
+    }
+
+
+def half_way(folder: Path) -> list[WholeEntry]:
+    """All whole entries that a process left without their names, for the next one to finish."""
+    folders = [record.parent for record in (folder / "made").glob("*/record.json")]
+    found = [
+        _whole_entry(path) for path in folders if ".rayred-" in path.name or OTHERS in path.name
+    ]
+    return [entry for entry in found if entry]
+
+
+def _whole_entry(folder: Path) -> WholeEntry | None:
+    try:
+        record = json.loads((folder / "record.json").read_bytes())
+        files = {name: (folder / name).read_bytes() for name in record["files"]}
+    except (OSError, TypeError, ValueError):
+        return None
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    if digests != {name: file["sha256"] for name, file in record["files"].items()}:
+        return None
+    origin = record["origin"]["generation"], record["shown"]
+    return WholeEntry(record["stage"], record["key"], *origin, files)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -49,7 +68,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def study(folder: Path, key: str) -> dict[str, Any]:
-    nothing = {"parts": {}, "finished": False, "since": 0}
+    nothing = {"parts": {}, "finished": False, "since": 0, "starting_over": False}
     return dict(manifest(folder)["studies"].get(key, nothing))
 
 
@@ -63,4 +82,4 @@ def top_files(folder: Path) -> dict[str, bytes]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".*.rayred-*") if path.name != ".lock"]
+    return list(folder.rglob(".*.rayred-*"))

@@ -86,6 +86,8 @@ class _Work:
     def all(self) -> None:
         given = self.settings
         config = {"rate": given.rate, "margin": given.margin, "trials": given.trials}
+        if self.store.parts.get("config") != key(config):
+            self.store.take({}, instead_of="report")
         self._keep(CONFIG, key(config), config)
         self._keep(DATASET, given.data, {"data": given.data})
         self._keep(LEFT_OUT, given.data, {"data": given.data})

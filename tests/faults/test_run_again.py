@@ -103,7 +103,7 @@ def test_a_file_that_was_cut_is_noticed_by_every_command(run_folder, caplog):
 
 
 def test_a_folder_at_work_has_its_report_made_elsewhere(run_folder, tmp_path):
-    with FileLock(run_folder / ".lock"):
+    with FileLock(run_folder / ".rayred.lock"):
         for call in (report, upload):
             with pytest.raises(FolderClosedError, match="another rayred is at work"):
                 call(run_folder)

@@ -5,30 +5,35 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Callable, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from rayred.errors import FolderClosedError, RayredError
+from rayred.errors import FolderClosedError
 from rayred.store import find_unneeded, open_store, remove_unneeded
 from tests.faults import run_folder, small_study
-from tests.faults.failing_writes import Fault, counted_writes
+from tests.faults.failing_writes import Fault, Kind, attempt, counted_writes
 from tests.faults.small_study import Settings
 
-SETTINGS = st.builds(
-    Settings,
-    rate=st.sampled_from("ab"),
-    margin=st.sampled_from("xy"),
-    data=st.sampled_from("12"),
-    trials=st.integers(1, 3),
-)
-WRITE = st.one_of(st.integers(1, 30), st.integers(1, 120), st.integers(1, 330))
-FAULT = st.builds(Fault, st.sampled_from(["kill", "kill", "full", "full for good"]), WRITE)
+FIRST = Settings(rate="a", margin="x", data="1", trials=2)
+CHANGES = {
+    "rate": lambda given: replace(given, rate="ba"["ab".index(given.rate)]),
+    "margin": lambda given: replace(given, margin="yx"["xy".index(given.margin)]),
+    "data": lambda given: replace(given, data="21"["12".index(given.data)]),
+    "trials": lambda given: replace(given, trials=given.trials % 3 + 1),
+}
+CHANGE = st.sampled_from([*CHANGES, "back"])
+SELDOM = st.sampled_from([False, False, False, True])
+KIND = st.sampled_from(["kill", "kill", "full", "full for good"])
+WHICH = st.integers(0, 10**6)
 VIEWS = (
     "config.yaml",
     "environment.json",
@@ -55,13 +60,15 @@ class RunFolder(RuleBasedStateMachine):
         """All entries that were whole after the last step."""
         self.mine: dict[str, bytes] = {}
         """Files that are the user's, by path."""
-        self.mine_in_entries: dict[str, list[bytes]] = {}
-        """Files that the user has put into an entry, by the entry's name."""
+        self.mine_in_entries: set[bytes] = set()
+        """Files that the user has put into entries: they move with what else is replaced."""
         self.damaged: set[bytes] = set()
         """What files have in them that were cut or edited."""
-        self.removable: set[str] = set()
-        """Entries that a command may remove."""
-        self.last: Settings | None = None
+        self.finished: dict[str, tuple[dict[str, str], int]] = {}
+        """Parts and generation of each study as it was finished."""
+        self.harmed: set[str] = set()
+        """Folders of entries whose files were: what they are can have been lost with the record."""
+        self.given = self.before = FIRST
         self.number = 0
 
     def teardown(self) -> None:
@@ -69,130 +76,137 @@ class RunFolder(RuleBasedStateMachine):
 
     # What is done to the folder.
 
-    @rule(given=SETTINGS, fresh=st.sampled_from([False, False, False, True]))
-    def run(self, given: Settings, fresh: bool) -> None:
-        self._run(given, fresh, None)
+    @rule(change=CHANGE, fresh=SELDOM)
+    def run(self, change: str, fresh: bool) -> None:
+        self._change(change)
+        self._run(fresh)
 
-    @rule(given=SETTINGS, fresh=st.sampled_from([False, False, True]), fault=FAULT)
-    def run_and_fail(self, given: Settings, fresh: bool, fault: Fault) -> None:
-        self._run(given, fresh, fault)
+    @rule(change=CHANGE, fresh=SELDOM, kind=KIND, when=WHICH)
+    def run_and_fail(self, change: str, fresh: bool, kind: Kind, when: int) -> None:
+        self._change(change)
+        self._run(fresh, kind, when)
 
-    @precondition(lambda self: self.last is not None)
-    @rule(fresh=st.sampled_from([False, False, True]), fault=st.one_of(st.none(), FAULT))
-    def run_again(self, fresh: bool, fault: Fault | None) -> None:
-        assert self.last is not None
-        self._run(self.last, fresh, fault)
+    @rule(fresh=SELDOM)
+    def run_again(self, fresh: bool) -> None:
+        self._run(fresh)
 
-    @precondition(lambda self: (self.folder / "rayred.json").exists())
-    @rule(fault=st.one_of(st.none(), FAULT))
-    def clean(self, fault: Fault | None) -> None:
-        current = self._current()
-        entries = set(self.whole)
-        needed = {f"{stage}-{part}" for stage, part in current["parts"].items()}
-        if current["finished"] and needed <= self._recorded():
-            entries &= needed | {name for name in entries if name.startswith("environment-")}
-        self.removable = set(self.whole) - entries
-        self._check(self._attempt(self._clean_folder, fault))
-        self.removable = set()
+    @rule(fresh=SELDOM, kind=KIND, when=WHICH)
+    def run_again_and_fail(self, fresh: bool, kind: Kind, when: int) -> None:
+        self._run(fresh, kind, when)
 
-    @precondition(lambda self: (self.folder / "rayred.json").exists())
-    @rule(given=SETTINGS)
-    def two_at_once(self, given: Settings) -> None:
+    @rule(kind=st.one_of(st.none(), KIND), when=WHICH)
+    def clean(self, kind: Kind | None, when: int) -> None:
+        if not self._has_manifest():
+            return
+        current, parts = run_folder.manifest(self.folder)["study"], self._current()["parts"]
+        unneeded = {*self.whole} - {f"{stage}-{part}" for stage, part in parts.items()}
+        if self.finished.get(current) != (parts, self._current()["since"]):
+            unneeded = set()
+        ended = self._attempt(self._clean_folder, kind, when)
+        self._check(ended, may_be_gone=unneeded)
+
+    @rule()
+    def two_at_once(self) -> None:
+        if not self._has_manifest():
+            return
         with open_store(self.folder), pytest.raises(FolderClosedError):
-            small_study.run(self.folder, given, False, self._made)
+            small_study.run(self.folder, self.given, False, self._made)
         self._check("finished")
 
-    @precondition(lambda self: self.whole)
-    @rule(data=st.data(), harm=st.sampled_from(["cut", "edited", "removed"]))
-    def damage_an_entry(self, data: st.DataObject, harm: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.whole)))
-        files = ["record.json", *sorted(self.whole[name].files)]
-        self._harm(self.folder / "made" / name / data.draw(st.sampled_from(files)), harm)
+    @rule(which=WHICH, harm=st.sampled_from(["cut", "edited", "removed"]))
+    def damage_an_entry(self, which: int, harm: str) -> None:
+        files = [f"{name}/{file}" for name in self.whole for file in self.whole[name].files]
+        files += [f"{name}/record.json" for name in self.whole]
+        if files:
+            self.harmed.add(files[which % len(files)].partition("/")[0])
+            self._harm(self.folder / "made" / files[which % len(files)], harm)
+            self.whole = run_folder.whole_entries(self.folder)
+
+    @rule(which=WHICH, harm=st.sampled_from(["cut", "edited", "removed", "replaced"]))
+    def damage_a_view(self, which: int, harm: str) -> None:
+        views = self._views()
+        if not views:
+            return
+        view = self.folder / views[which % len(views)]
+        is_copy = view.stat().st_nlink == 1
+        self._harm(view, harm)
+        if harm == "replaced" or (is_copy and harm != "removed"):
+            self.mine[view.relative_to(self.folder).as_posix()] = view.read_bytes()
         self.whole = run_folder.whole_entries(self.folder)
 
-    @precondition(lambda self: self._views())
-    @rule(data=st.data(), harm=st.sampled_from(["cut", "edited", "removed", "replaced"]))
-    def damage_a_view(self, data: st.DataObject, harm: str) -> None:
-        name = data.draw(st.sampled_from(self._views()))
-        view = self.folder / name
-        if harm == "replaced":
-            view.unlink()
-            self.mine[name] = self._write_mine(view)
-        else:
-            is_copy = view.stat().st_nlink == 1
-            self._harm(view, harm)
-            if is_copy and harm != "removed":
-                self.mine[name] = view.read_bytes()
-        self.whole = run_folder.whole_entries(self.folder)
-
-    @precondition(lambda self: (self.folder / "rayred.json").exists())
     @rule(name=st.sampled_from(["notes.txt", *VIEWS, "figures", "made/n.txt", "figures/n.txt"]))
     def put_a_file(self, name: str) -> None:
         path = self.folder / name
-        if path.parent.is_dir() and not os.path.lexists(path):
+        if self._has_manifest() and path.parent.is_dir() and not os.path.lexists(path):
             self.mine[name] = self._write_mine(path)
 
-    @precondition(lambda self: self.whole)
-    @rule(data=st.data(), folder=st.sampled_from([".", "subsets", "figures"]))
-    def put_a_file_into_an_entry(self, data: st.DataObject, folder: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.whole)))
-        path = self.folder / "made" / name / folder / f"notes-{self.number}.txt"
-        if path.parent.is_dir():
-            self.mine_in_entries.setdefault(name, []).append(self._write_mine(path))
+    @rule(which=WHICH, folder=st.sampled_from([".", "subsets", "figures"]))
+    def put_a_file_into_an_entry(self, which: int, folder: str) -> None:
+        places = [self.folder / "made" / name / folder for name in self.whole]
+        places = [place for place in places if place.is_dir()]
+        if places:
+            place = places[which % len(places)]
+            self.mine_in_entries.add(self._write_mine(place / f"notes-{self.number}.txt"))
 
     # How it is done.
 
-    def _run(self, given: Settings, fresh: bool, fault: Fault | None) -> None:
-        before, self.last = run_folder.manifest(self.folder), given
+    def _change(self, change: str) -> None:
+        self.given, self.before = (
+            self.before if change == "back" else CHANGES[change](self.given),
+            self.given,
+        )
+
+    def _run(self, fresh: bool, kind: Kind | None = None, when: int = 0) -> None:
+        given, before = self.given, run_folder.manifest(self.folder)
         study = run_folder.study(self.folder, given.study)
-        self.log.write_bytes(b"")
-        ended = self._attempt(lambda: small_study.run(self.folder, given, fresh, self._made), fault)
+        made_before = len(self.log.read_text().splitlines())
+
+        def command(folder: Path) -> None:
+            small_study.run(folder, given, fresh, self._made)
+
+        ended = self._attempt(command, kind, when)
         since = run_folder.study(self.folder, given.study)["since"]
-        goes_on = before["study"] == given.study and study["since"] and not study["finished"]
+        goes_on = before["study"] == given.study and study["starting_over"]
         over = before["generation"] + 1 if fresh and not goes_on else study["since"]
         assert since in ({over} if ended == "finished" else {over, study["since"]})
-        made = self.log.read_text().splitlines()
+        made = self.log.read_text().splitlines()[made_before:]
         again = {name for name in made if self._is_there(name, since)}
         assert not again, f"made again: {again}"
         assert len(made) == len(set(made)), f"made twice: {made}"
         self._check(ended, since)
-        if ended == "finished":
+        after = run_folder.study(self.folder, given.study)
+        news = self.finished.get(given.study) != (after["parts"], since)
+        if ended == "finished" or (after["finished"] and news):
             self._check_finished(given)
 
     def _is_there(self, name: str, since: int) -> bool:
         return name in self.whole and self.whole[name].generation >= since
 
-    def _attempt(self, command: Any, fault: Fault | None) -> str:
-        """Run a command, in a process of its own if it may be killed."""
-        if fault is None or fault.kind != "kill":
-            try:
-                with counted_writes(fault, links=self.links):
-                    command()
-            except RayredError:
-                assert fault is not None
-                return "failed"
-            return "finished"
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                with counted_writes(fault, links=self.links):
-                    command()
-                code = 0
-            finally:
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code in (0, 9), "the run failed"
-        return "killed" if code else "finished"
+    def _attempt(self, command: Callable[[Path], None], kind: Kind | None, when: int) -> str:
+        fault = None if kind is None else Fault(kind, 1 + when % self._writes(command))
+        return attempt(lambda: command(self.folder), fault, links=self.links)
+
+    def _writes(self, command: Callable[[Path], None]) -> int:
+        """How many writes a command does here: tried on a copy."""
+        copy, log = self.place / "copy", self.log.read_bytes()
+        if self.folder.exists():
+            subprocess.run(["cp", "-a", self.folder, copy], check=True)
+        with counted_writes(links=self.links) as writes:
+            command(copy)
+        shutil.rmtree(copy)
+        self.log.write_bytes(log)
+        return len(writes)
 
     def _made(self, name: str) -> int:
+        """Note what is made, here or in a process that is to be killed; the how-manyth it is."""
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND)
         os.write(descriptor, f"{name}\n".encode())
         os.close(descriptor)
-        return int.from_bytes(os.urandom(4), "big")
+        return len(self.log.read_text().splitlines())
 
-    def _clean_folder(self) -> None:
-        with open_store(self.folder) as store:
+    @staticmethod
+    def _clean_folder(folder: Path) -> None:
+        with open_store(folder) as store:
             remove_unneeded(store, find_unneeded(store))
 
     def _write_mine(self, path: Path) -> bytes:
@@ -202,17 +216,23 @@ class RunFolder(RuleBasedStateMachine):
         return content
 
     def _harm(self, path: Path, harm: str) -> None:
-        if harm == "removed":
+        if harm in ("removed", "replaced"):
             path.unlink()
+        if harm == "replaced":
+            self._write_mine(path)
+        if harm in ("removed", "replaced"):
             return
         path.chmod(0o644)
         self.number += 1
         content = path.read_bytes()
-        content = content[: len(content) // 2] if harm == "cut" else f"{self.number}".encode()
+        content = content[: len(content) // 2] if harm == "cut" else b"#" + content[1:]
         path.write_bytes(content)
         self.damaged.add(content)
 
     # What holds.
+
+    def _has_manifest(self) -> bool:
+        return (self.folder / "rayred.json").exists()
 
     def _current(self) -> dict[str, Any]:
         return run_folder.study(self.folder, run_folder.manifest(self.folder)["study"])
@@ -223,34 +243,26 @@ class RunFolder(RuleBasedStateMachine):
     def _views(self) -> list[str]:
         return sorted({*run_folder.top_files(self.folder)} & {*VIEWS} - {*self.mine})
 
-    def _check(self, ended: str, since: int = 0) -> None:
+    def _check(self, ended: str, since: int = 0, may_be_gone: Set[str] = frozenset()) -> None:
         after = run_folder.whole_entries(self.folder)
-        half_way = run_folder.whole_entries(self.folder, unnamed=True)
-        self._check_kept(after, half_way, since)
+        there = [*after.values(), *run_folder.half_way(self.folder)]
+        for name, entry in self.whole.items():
+            kept = [one for one in there if one.name == name]
+            same = any(one.files == entry.files for one in kept)
+            over = any(entry.generation < since <= one.generation for one in kept)
+            assert same or over or name in may_be_gone, f"{name} is not there any more"
         self._check_shown()
         for name, content in self.mine.items():
             assert (self.folder / name).read_bytes() == content
-        for name, contents in self.mine_in_entries.items():
-            there = [p.read_bytes() for p in (self.folder / "made").rglob("*.txt")]
-            for content in contents:
-                assert content in there, f"{name}: a file of the user's was removed"
+        notes = {path.read_bytes() for path in (self.folder / "made").rglob("notes-*.txt")}
+        assert self.mine_in_entries <= notes, "a file of the user's was removed"
         if ended == "finished":
             assert run_folder.unfinished(self.folder) == []
+            self._check_no_more_is_there()
         self.whole = after
 
-    def _check_kept(self, after: dict[str, Any], half_way: dict[str, Any], since: int) -> None:
-        for name, entry in self.whole.items():
-            if name in after and after[name].files == entry.files:
-                continue
-            replacement = after.get(name) or half_way.get(name)
-            if replacement is None and since == 0:
-                assert name in self.removable, f"{name} is not there any more"
-                continue
-            assert replacement is not None, f"{name} is not there any more"
-            assert entry.generation < since <= replacement.generation, f"{name} was made again"
-
     def _check_shown(self) -> None:
-        told: dict[str, set[str]] = {"rate": set(), "margin": set(), "data": set()}
+        told: dict[str, set[Any]] = {name: set() for name in vars(FIRST)}
         files = run_folder.top_files(self.folder)
         for name in self._views():
             if files[name] in self.damaged:
@@ -260,9 +272,18 @@ class RunFolder(RuleBasedStateMachine):
                 values |= {content[setting]} if setting in content else set()
         assert all(len(values) <= 1 for values in told.values()), f"of more than one: {told}"
 
+    def _check_no_more_is_there(self) -> None:
+        """Nothing was left in the entries' folders that cleaning would not find."""
+        mine = {*self.mine.values(), *self.mine_in_entries}
+        for path in (self.folder / "made").rglob("*"):
+            name = path.relative_to(self.folder / "made").parts[0]
+            if path.is_file() and name not in self._recorded() | self.harmed:
+                assert path.read_bytes() in mine, f"left: {path}"
+
     def _check_finished(self, given: Settings) -> None:
         study = self._current()
         assert study["finished"]
+        self.finished[given.study] = study["parts"], study["since"]
         stages = {"config", "dataset", "environment", "left-out", "reference", "report", "subsets"}
         stages |= {f"trial-{number}" for number in range(given.trials)}
         assert set(study["parts"]) == stages
@@ -285,10 +306,11 @@ class RunFolder(RuleBasedStateMachine):
 
 TestRunFolder = RunFolder.TestCase
 TestRunFolder.settings = settings(
-    max_examples=int(os.environ.get("MACHINE_EXAMPLES", "25")),
-    stateful_step_count=12,
+    max_examples=100,
+    stateful_step_count=15,
     deadline=None,
-    derandomize="MACHINE_EXAMPLES" not in os.environ,
+    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
