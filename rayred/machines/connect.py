@@ -18,6 +18,7 @@ import ray
 
 from rayred.errors import ConfigError, RayredError
 from rayred.machines.failures import ray_failures, ray_reason
+from rayred.machines.watching import servers_watched
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
             try:
                 with _callers_sigterm(), _nothing_half_started():
                     _init(target)
-                yield _describe()
+                with servers_watched():
+                    yield _describe()
             finally:
                 ray.shutdown()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from ray.exceptions import OutOfMemoryError, RayError
@@ -192,6 +195,34 @@ def test_a_trace_that_cannot_be_written_is_told_too(tmp_path, monkeypatch):
     done = rayred_here("results", tmp_path)
     assert done.returncode == 1
     assert done.stderr.endswith("; its trace cannot be written: No such file or directory\n")
+
+
+WORKS = """
+import sys, time
+from rayred.command import run_command, say
+from rayred.machines.connect import connect
+def command():
+    with connect("local"):
+        say("works")
+        time.sleep(100)
+sys.exit(run_command(command))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_a_server_of_ray_that_is_lost_on_this_machine_is_told(server):
+    """Ray itself ends the process then, without a word."""
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", WORKS]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "works\n"
+        (one,) = [p for p in psutil.Process(process.pid).children() if p.name() == server]
+        one.kill()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.splitlines()[-1].startswith(f"rayred: Ray's {server} on this machine has ended; ")
+    assert "Traceback" not in said
 
 
 def test_an_error_of_rayred_with_another_cause_is_left_alone(tmp_path):
