@@ -83,6 +83,17 @@ def check_output_file(out: Path, sources: Sources) -> None:
         found = "a folder" if out.is_dir() else "no regular file"
         raise ConfigError(f"--out {out}: is {found}; {_other('--out')}")
     check_output(out, sources)
+    check_folder_above(out)
+
+
+def check_folder_above(out: Path) -> None:
+    """Refuse a file or folder to write where none can be made.
+
+    Raises
+    ------
+    ConfigError
+        The folder that it is to be in cannot be written, or is no folder.
+    """
     folder = next(one for one in out.absolute().parents if one.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: cannot be written into {folder}; {_other('--out')}")

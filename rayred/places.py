@@ -9,7 +9,8 @@ from pathlib import Path
 from rayred.config import Experiment
 from rayred.data.cache import home_expanded
 from rayred.data.sources import sources_of
-from rayred.outputs import Sources, check_output
+from rayred.errors import ConfigError
+from rayred.outputs import Sources, check_folder_above, check_output
 from rayred.store import CONFIG_FILE
 
 
@@ -42,9 +43,43 @@ def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
     uri = experiment.tracking.uri
     if uri == "auto":
         uri = os.environ.get("MLFLOW_TRACKING_URI", "auto")
+    check_tracking(experiment, uri, "tracking.uri")
+
+
+def check_report(experiment: Experiment, out: Path) -> None:
+    """Refuse a folder for a report that is not new or empty, or is where the images are.
+
+    Raises
+    ------
+    ConfigError
+        Something would be overwritten, or the report read as images the next time.
+    """
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"--out {out}: not empty; choose another --out")
+    check_output(out, sources_of(experiment.dataset, experiment.data))
+    check_folder_above(out)
+
+
+def check_tracking(experiment: Experiment, uri: str, name: str) -> None:
+    """Refuse an MLflow database among the images.
+
+    Parameters
+    ----------
+    experiment
+        Names the images.
+    uri
+        Tracking server or database.
+    name
+        Option or setting that it comes from, for the message.
+
+    Raises
+    ------
+    ConfigError
+        The database would be in what is read.
+    """
     database = _on_this_machine(uri, "sqlite:///", "file://", "file:")
     if database is not None:
-        check_output(database, dataset, "tracking.uri")
+        check_output(database, sources_of(experiment.dataset, experiment.data), name)
 
 
 def check_experiment_file(file: Path, out: Path) -> None:

@@ -12,6 +12,7 @@ from rayred import keys
 from rayred.config import Experiment
 from rayred.errors import FolderClosedError, RunFolderError
 from rayred.files import replacing
+from rayred.places import check_report, check_tracking
 from rayred.results.trial import TrialResult
 from rayred.search.results import Found
 from rayred.stages import CONFIG, DATASET, REPORT, TRIAL
@@ -75,6 +76,8 @@ def report(path: Path | str, out: Path | str | None = None) -> Verdict:
     ------
     RunFolderError
         There is no run, it has not got as far as its sweep, or its folder cannot be written.
+    ConfigError
+        `out` is not new or empty, or is where the images are.
     """
     path = Path(path)
     if out is None:
@@ -85,12 +88,12 @@ def report(path: Path | str, out: Path | str | None = None) -> Verdict:
         except FolderClosedError as error:
             raise FolderClosedError(f"{error}; to write the report elsewhere, use --out") from error
         return study.verdict
-    study = _report(Store(path))
+    store = Store(path)
+    check_report(experiment_of(store), Path(out))
+    study = _report(store)
     # Imported here: printing the table of a run needs no matplotlib.
     from rayred.report.study import write_report
 
-    if Path(out).exists() and any(Path(out).iterdir()):
-        raise RunFolderError(f"{out}: not empty; choose another --out")
     with replacing(Path(out)) as temporary:
         temporary.mkdir()
         write_report(temporary, study)
@@ -243,6 +246,8 @@ def _upload(store: Store, uri: str | None) -> Tracker:
     dataset = store.current(DATASET)
     assert dataset is not None
     experiment, found = experiment_of(store), found_by(store)
+    if uri is not None:
+        check_tracking(experiment, uri, "--uri")
     tracker = start_tracking(experiment, store, dataset.value, uri, found)
     if found is not None:
         tracker.log_found(found, {})

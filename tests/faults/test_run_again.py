@@ -158,3 +158,12 @@ def test_a_study_that_has_just_begun_has_no_results(tmp_path):
         done = rayred_here(command, tmp_path)
         assert done.returncode == 2
         assert str(tmp_path) in done.stderr
+
+
+def test_a_report_is_not_written_over_files_or_among_the_images(run_folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in ("file", "file/report"):
+        done = rayred_here("report", run_folder, "--out", tmp_path / out)
+        assert done.returncode == 2
+        assert "--out" in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
