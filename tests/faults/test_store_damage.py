@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,4 +76,21 @@ def test_an_entry_without_a_record_is_made_again_and_leaves_nothing(tmp_path, ha
         cut(record) if harm == "cut" else record.unlink()
     assert len(study(tmp_path)) == len(records) - 1  # the environment is not told
     assert {path.name for path in (tmp_path / "made").iterdir()} == folders
+    assert_shown(tmp_path)
+
+
+def test_what_is_damaged_and_has_no_name_yet_does_not_replace_what_is_whole(tmp_path):
+    study(tmp_path)
+    (whole,) = (tmp_path / "made").glob("reference-*")
+    before = (whole / "reference.pt").read_bytes()
+    # As a process leaves it that was killed between the two renames of `--fresh`.
+    newer = whole.with_name(f".{whole.name}.rayred-{'0' * 32}")
+    shutil.copytree(whole, newer)
+    record = json.loads((newer / "record.json").read_text())
+    record["origin"]["generation"] = 1
+    (newer / "record.json").write_text(json.dumps(record))
+    cut(newer / "reference.pt")
+    whole.rename(whole.with_name(f"{whole.name}-others-{'0' * 32}"))
+    assert study(tmp_path) == []
+    assert (whole / "reference.pt").read_bytes() == before
     assert_shown(tmp_path)
