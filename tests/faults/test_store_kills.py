@@ -49,16 +49,18 @@ def failing(folder: Path, copy: Path, command: Command, kind: Kind) -> Iterator[
             yield copy
 
 
+@pytest.mark.parametrize("other", [OTHER_DATA, replace(OTHER_DATA, margin="y")])
 @kinds
-def test_views_of_two_data_sets_are_never_there_together(tmp_path, kind):
+def test_views_of_two_data_sets_are_never_there_together(tmp_path, kind, other):
     folder = tmp_path / "run"
     study(GIVEN)(folder)
-    study(OTHER_DATA)(folder)
+    study(other)(folder)
     steps = 0
     for copy in failing(folder, tmp_path / "copy", study(GIVEN), kind):
         shown = {name: content.decode() for name, content in run_folder.top_files(copy).items()}
         data = {name: text.partition('"data": "')[2][:1] for name, text in shown.items()}
         assert len({one for one in data.values() if one}) <= 1
+        assert "config.yaml" in shown or not any(data.values())  # it says whose the others are
         steps += 1
     assert steps
 
@@ -85,9 +87,13 @@ def test_a_clean_that_was_killed_goes_on(tmp_path, kind):
     parts = run_folder.study(folder, GIVEN.study)["parts"]
     needed = {f"{stage}-{key}" for stage, key in parts.items()}
     for copy in failing(folder, tmp_path / "copy", clean, kind):
-        assert needed <= {*run_folder.whole_entries(copy)}
+        whole = {*run_folder.whole_entries(copy)}
+        assert needed <= whole
+        for other in run_folder.manifest(copy)["studies"].values():
+            assert {f"{stage}-{key}" for stage, key in other["parts"].items()} <= whole
         clean(copy)
-        assert {path.parent.name for path in (copy / "made").glob("*/record.json")} == needed
+        files = [path for path in (copy / "made").rglob("*") if path.is_file()]
+        assert {path.relative_to(copy / "made").parts[0] for path in files} == needed
 
 
 def test_clean_removes_nothing_while_trials_are_added(tmp_path):
