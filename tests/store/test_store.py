@@ -1,7 +1,9 @@
+import errno
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,10 @@ import pytest
 from rayred.errors import FolderClosedError, RayredError, RunFolderError
 from rayred.files import replacing, write_json
 from rayred.store import (
+    CHECKPOINTS,
+    MANIFEST,
     Store,
+    all_entries,
     check_no_changes,
     find_unneeded,
     json_stage,
@@ -20,6 +25,12 @@ from rayred.store import (
 
 CONFIG = path_stage("config", "config.yaml", Path.write_text, Path.read_text)
 TEXT = path_stage("text", "text.txt", Path.write_text, Path.read_text)
+FIGURES = path_stage(
+    "figures",
+    "figures",
+    lambda path, text: (path.mkdir(), (path / "a.txt").write_text(text)),
+    lambda path: (path / "a.txt").read_text(),
+)
 TRIAL = json_stage("trial-full-1.0-0", "trial.json", shown=False)
 
 
@@ -53,6 +64,8 @@ def test_a_stage_is_made_once_for_a_key(tmp_path):
         assert shown(store.path) == {"text.txt": "made 2 times"}
         assert store.run(TEXT, "key", make).value == "made 1 times"
         assert shown(store.path) == {"text.txt": "made 1 times"}
+        store.keep(TEXT, "other", make)
+        assert shown(store.path) == {"text.txt": "made 2 times"}
     assert first.key == "key"
 
 
@@ -86,6 +99,33 @@ def test_what_is_written_appears_whole(tmp_path):
         half_write()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_what_gets_its_name_is_on_the_disk_and_all_that_the_manifest_names(tmp_path, monkeypatch):
+    on_disk: set[tuple[int, int]] = set()
+    late: list[Path] = []
+
+    def state(status: os.stat_result) -> tuple[int, int]:
+        return status.st_ino, status.st_mtime_ns
+
+    def naming(rename: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def renamed(source: Path, target: Path) -> None:
+            needed = [source, *source.rglob("*")]
+            if target.name == MANIFEST:
+                needed += target.parent.glob("made")
+            late.extend(path for path in needed if state(path.stat()) not in on_disk)
+            rename(source, target)
+
+        return renamed
+
+    monkeypatch.setattr(os, "fsync", lambda opened: on_disk.add(state(os.fstat(opened))))
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, naming(getattr(os, name)))
+    with open_store(tmp_path, make=True) as store:
+        store.run(FIGURES, "key", lambda: "text")
+        store.finish()
+        assert late == []
+        assert state(tmp_path.stat()) in on_disk
 
 
 def test_there_and_back_makes_nothing_twice_and_shows_one_config(tmp_path):
@@ -125,8 +165,17 @@ def test_a_copied_folder_goes_on(tmp_path):
     assert shown(tmp_path / "copy") == {"config.yaml": "b", "text.txt": "text of b"}
 
 
-@pytest.mark.parametrize("harm", ["cut", "emptied", "edited", "removed"])
-def test_what_is_not_whole_is_made_again_with_a_notice(tmp_path, caplog, harm):
+@pytest.mark.parametrize(
+    ("harm", "notice"),
+    [
+        ("cut", "has 4 bytes instead of 9"),
+        ("emptied", "has 0 bytes instead of 9"),
+        ("edited", "was changed after it was made"),
+        ("removed", "was removed"),
+        ("unreadable", "cannot be read"),
+    ],
+)
+def test_what_is_not_whole_is_made_again_with_a_notice(tmp_path, caplog, harm, notice):
     study(tmp_path, "a", "text of a")
     file = tmp_path / "made" / "text-text of a" / "text.txt"
     file.chmod(0o644)
@@ -140,9 +189,18 @@ def test_what_is_not_whole_is_made_again_with_a_notice(tmp_path, caplog, harm):
         case "removed":
             file.unlink()
             (tmp_path / "text.txt").unlink()
+        case "unreadable":
+            file.unlink()
+            file.symlink_to(file)
+    store = Store(tmp_path)
+    assert not store.has_whole(store.parts)
+    assert store.every("text-") == []
     study(tmp_path, "a", "text of a")
     assert shown(tmp_path) == {"config.yaml": "a", "text.txt": "text of a"}
-    assert str(file) in caplog.text
+    assert f"{file} {notice}" in caplog.text
+    store = Store(tmp_path)
+    assert store.has_whole(store.parts)
+    assert [entry.key for entry in store.every("text-")] == ["text of a"]
 
 
 def test_a_file_of_ones_own_at_the_place_of_a_view_stays(tmp_path, caplog):
@@ -161,16 +219,60 @@ def test_a_file_of_ones_own_at_the_place_of_a_view_stays(tmp_path, caplog):
 
 def test_no_view_is_written_through_a_link_to_another_folder(tmp_path):
     (tmp_path / "mine").mkdir()
-    nested = path_stage(
-        "figures",
-        "figures",
-        lambda path, text: (path.mkdir(), (path / "a.txt").write_text(text)),
-        lambda path: (path / "a.txt").read_text(),
-    )
     with open_store(tmp_path / "run", make=True) as store:
         (store / "figures").symlink_to(tmp_path / "mine")
-        store.run(nested, "key", lambda: "text")
+        store.run(FIGURES, "key", lambda: "text")
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_folder_of_views_goes_with_the_last_of_them(tmp_path):
+    with open_store(tmp_path, make=True) as store:
+        store.begin("a")
+        store.run(FIGURES, "key", lambda: "text")
+        store.begin("b")
+        assert not (tmp_path / "figures").exists()
+        store.begin("a")
+        (tmp_path / "figures" / "mine.txt").write_text("mine")
+        store.begin("b")
+        assert [path.name for path in (tmp_path / "figures").iterdir()] == ["mine.txt"]
+
+
+def test_nothing_is_removed_through_a_link_to_another_folder(tmp_path):
+    with open_store(tmp_path / "run", make=True) as store:
+        store.begin("a")
+        store.run(FIGURES, "key", lambda: "text")
+        (store / "figures").rename(tmp_path / "mine")
+        (store / "figures").symlink_to(tmp_path / "mine")
+        store.begin("b")
+    assert (tmp_path / "mine" / "a.txt").read_text() == "text"
+
+
+def test_a_link_of_ones_own_to_the_same_content_stays(tmp_path):
+    study(tmp_path / "run", "a", "text of a")
+    view = tmp_path / "run" / "text.txt"
+    view.rename(tmp_path / "mine.txt")
+    view.symlink_to(tmp_path / "mine.txt")
+    study(tmp_path / "run", "b", "text of b")
+    assert view.readlink() == tmp_path / "mine.txt"
+    assert view.read_text() == "text of a"
+
+
+def test_a_view_with_the_letters_of_a_pattern_in_its_name_is_replaced_when_it_was_cut(tmp_path):
+    odd = path_stage("odd", "[1]*.txt", Path.write_text, Path.read_text)
+    with open_store(tmp_path, make=True) as store:
+        store.run(odd, "key", lambda: "text")
+        view = store / "[1]*.txt"
+        view.chmod(0o644)
+        os.truncate(view, 1)
+        assert store.run(odd, "other", lambda: "other text").value == "other text"
+        assert view.read_text() == "other text"
+
+
+def test_a_view_that_was_removed_is_back_when_the_folder_is_opened(tmp_path):
+    study(tmp_path, "a", "text of a")
+    (tmp_path / "text.txt").unlink()
+    with open_store(tmp_path):
+        assert shown(tmp_path) == {"config.yaml": "a", "text.txt": "text of a"}
 
 
 def test_starting_over_replaces_when_the_replacement_stands_and_goes_on(tmp_path):
@@ -178,12 +280,17 @@ def test_starting_over_replaces_when_the_replacement_stands_and_goes_on(tmp_path
     with open_store(tmp_path) as store:
         identity = store.identity
         store.put(TRIAL, "t", {"x": 1})
+        store.finish()
+        store.track("somewhere")
     made = tmp_path / "made" / "text-text" / "text.txt"
     before = made.stat().st_ino
     with open_store(tmp_path) as store:
         store.begin("a", fresh=True)
         assert store.identity != identity
+        assert not store.manifest.current.finished
+        assert store.manifest.current.tracked == ()
         assert store.get(TEXT, "text") is None
+        assert store.every("text-") == []
         assert store.get(TRIAL, "t") is None
         assert shown(tmp_path) == {"config.yaml": "a", "text.txt": "text"}
         again = store.identity
@@ -204,6 +311,27 @@ def test_starting_over_replaces_when_the_replacement_stands_and_goes_on(tmp_path
         assert store.identity not in (identity, again)
 
 
+def test_starting_over_goes_on_with_the_current_study_alone(tmp_path):
+    with open_store(tmp_path, make=True) as store:
+        store.begin("a", fresh=True)
+        identity = store.identity
+        store.begin("b")
+        store.begin("a", fresh=True)
+        assert store.identity != identity
+
+
+def test_a_study_that_gets_a_part_is_not_finished_and_mlflow_has_not_all_of_it(tmp_path):
+    study(tmp_path, "a", "text of a")
+    with open_store(tmp_path) as store:
+        store.track("somewhere")
+        store.take(store.parts)
+        assert store.manifest.current.finished
+        assert store.manifest.current.tracked == ("somewhere",)
+        store.take({TRIAL.name: "t"})
+        assert not store.manifest.current.finished
+        assert store.manifest.current.tracked == ()
+
+
 def test_clean_removes_what_the_current_study_has_no_part_in_and_nothing_else(tmp_path):
     study(tmp_path, "a", "text of a")
     study(tmp_path, "b", "text of b")
@@ -218,11 +346,44 @@ def test_clean_removes_what_the_current_study_has_no_part_in_and_nothing_else(tm
         assert found.bytes == len("a") + len("text of a")
         remove_unneeded(store, found)
         assert find_unneeded(store).paths() == []
+        assert {*store.manifest.studies} == {"b"}
     assert shown(tmp_path) == {"config.yaml": "b", "text.txt": "text of b"}
     left = {path.name for path in (tmp_path / "made").iterdir()}
     assert left == {"config-b", "text-text of b", "notes", "text-text of a"}
     assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
     assert (tmp_path / "mine.txt").exists()
+
+
+def test_clean_removes_checkpoints_of_other_studies_of_the_folder(tmp_path):
+    for config in ("a", "b"):
+        study(tmp_path, config, "text")
+        with open_store(tmp_path) as store:
+            checkpoints = store.place(CHECKPOINTS)
+            (checkpoints / store.identity).mkdir(parents=True)
+            (checkpoints / store.identity / "step").write_text("12345")
+    (checkpoints / "of-another-folder").mkdir()
+    with open_store(tmp_path) as store:
+        found = find_unneeded(store)
+        assert found.bytes == len("a") + len("12345")
+        remove_unneeded(store, found)
+        assert {path.name for path in checkpoints.iterdir()} == {
+            store.identity,
+            "of-another-folder",
+        }
+
+
+def test_clean_keeps_the_environments_that_what_stays_was_made_in(tmp_path):
+    environments = []
+    for cpus in (1, 2, 3):
+        with open_store(tmp_path, {"cpus": cpus}, make=True) as store:
+            store.begin("a")
+            if cpus < 3:
+                environments.append(store.run(TEXT, str(cpus), lambda: "text").environment)
+            store.finish()
+    with open_store(tmp_path) as store:
+        remove_unneeded(store, find_unneeded(store))
+        kept = all_entries(store.made, "environment-")
+        assert {entry.key for entry in kept} == {*environments}
 
 
 def test_clean_removes_nothing_beside_a_study_that_is_not_finished(tmp_path):
@@ -312,6 +473,15 @@ def test_no_space_is_said_with_the_folder(tmp_path):
         store.run(full, "key", lambda: "text")
     assert list((tmp_path / "made").glob("*")) == []
     study(tmp_path, "a", "text of a")
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EFBIG])
+def test_a_full_quota_and_the_largest_file_are_no_space_either(tmp_path, number):
+    with (
+        pytest.raises(RayredError, match="no space left"),
+        open_store(tmp_path, make=True),
+    ):
+        raise OSError(number, os.strerror(number))
 
 
 def test_a_second_run_on_one_folder_refuses(tmp_path):
