@@ -337,6 +337,7 @@ def test_clean_removes_what_the_current_study_has_no_part_in_and_nothing_else(tm
     study(tmp_path, "b", "text of b")
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / "made" / "notes").mkdir()
+    shutil.copytree(tmp_path / "made" / "config-a", tmp_path / "made" / "copy")
     mine = tmp_path / "made" / "text-text of a" / "mine.txt"
     mine.write_text("mine")
     with open_store(tmp_path) as store:
@@ -349,8 +350,9 @@ def test_clean_removes_what_the_current_study_has_no_part_in_and_nothing_else(tm
         assert {*store.manifest.studies} == {"b"}
     assert shown(tmp_path) == {"config.yaml": "b", "text.txt": "text of b"}
     left = {path.name for path in (tmp_path / "made").iterdir()}
-    assert left == {"config-b", "text-text of b", "notes", "text-text of a"}
+    assert left == {"config-b", "text-text of b", "notes", "copy", "text-text of a"}
     assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
+    assert (tmp_path / "made" / "copy" / "config.yaml").read_text() == "a"
     assert (tmp_path / "mine.txt").exists()
 
 
