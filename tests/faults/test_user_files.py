@@ -163,7 +163,8 @@ def test_prune(home, link):
     out = ("--out", f"out/{link}", "--link", link)
     check(home, *PRUNE, *out, *ROOT)
     check(home, *PRUNE, *out, *ROOT, "--fresh")
-    check(home, *PRUNE, *out, *ROOT, "--update", "--set", "seed=1")
+    if link == "hard":  # the way with which an original could be written through its link
+        check(home, *PRUNE, *out, *ROOT, "--update", "--set", "seed=1")
 
 
 @pytest.mark.usefixtures("cluster")
