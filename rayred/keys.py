@@ -94,7 +94,7 @@ def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
     fraction
         The fraction.
     """
-    return digest("trees", 2, {"embeddings": embeddings, "linkage": linkage, "fraction": fraction})
+    return digest("trees", 3, {"embeddings": embeddings, "linkage": linkage, "fraction": fraction})
 
 
 def subsets(

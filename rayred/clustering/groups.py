@@ -278,7 +278,7 @@ def _pairs_of_strip(
     """Return the near pairs of one strip of rows with all rows after them."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     factors = torch.tensor(left, device=device), torch.tensor(right, device=device)
-    i: list[Tensor] = [torch.empty(0, dtype=torch.int64)]
+    i: list[Tensor] = [torch.empty(0, dtype=torch.int64, device="cpu")]
     j = i.copy()
     for rows, columns in near_pairs(*factors, limit, block, strip):
         i.append(rows.cpu())

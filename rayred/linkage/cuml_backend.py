@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.linkage.rows import as_unit_rows, check_n_clusters
-from rayred.linkage.tree import Tree
+from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.tree import Tree, check_n_clusters
 
 
 def check_cuml() -> None:
@@ -73,9 +73,9 @@ def cuml_tree(
 
     unit_ND = as_unit_rows(x, rows)
     n_rows = len(unit_ND)
-    check_n_clusters(n_clusters, n_rows)
+    check_n_clusters(n_clusters, 1, n_rows)
     if n_clusters == n_rows:
-        return Tree(n_rows, np.empty((0, 2), np.int64), np.empty(0, np.float32))
+        return Tree(n_rows, np.empty((0, 2), np.int64), np.empty(0))
     model = AgglomerativeClustering(
         n_clusters=1,
         metric="cosine",
@@ -91,7 +91,7 @@ def cuml_tree(
     return Tree(n_rows, np.sort(children, axis=1), np.maximum.accumulate(heights))
 
 
-def _merge_heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.float32]:
+def _merge_heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the height of each merge, (M,), which cuML does not give.
 
     It is the smallest distance between a row of one cluster and a row of the other. Over all merges
@@ -101,7 +101,7 @@ def _merge_heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.floa
 
     n_rows = len(unit_ND)
     members: dict[int, Any] = {}
-    heights = cupy.empty(len(children), dtype=cupy.float32)
+    heights = cupy.empty(len(children), dtype=cupy.float64)
     for merge, (a, b) in enumerate(children.tolist()):
         one, other = (
             members.pop(node) if node >= n_rows else cupy.asarray([node]) for node in (a, b)
@@ -110,5 +110,5 @@ def _merge_heights(unit_ND: Any, children: NDArray[np.int64]) -> NDArray[np.floa
         i, j = one[closest // len(other)], other[closest % len(other)]
         heights[merge] = cupy.square(unit_ND[i] - unit_ND[j]).sum() / 2
         members[n_rows + merge] = cupy.concatenate([one, other])
-    result: NDArray[np.float32] = cupy.asnumpy(heights)
+    result: NDArray[np.float64] = cupy.asnumpy(heights)
     return result

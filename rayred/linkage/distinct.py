@@ -101,4 +101,4 @@ def _assemble(n_rows: int, merges: NDArray[np.int64], heights: NDArray[np.float6
         earlier = (place >= 0) & (last // max(count, 1) == row)
         children[:, side] = np.where(earlier, n_rows + last % max(count, 1), row)
     children.sort(axis=1)
-    return Tree(n_rows, children, heights.astype(np.float32))
+    return Tree(n_rows, children, heights)

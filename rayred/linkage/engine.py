@@ -23,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs, farthest_pairs
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
 from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs
-from rayred.linkage.rows import check_n_clusters, unit_rows
+from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
-from rayred.linkage.tree import Tree
+from rayred.linkage.tree import Tree, check_n_clusters
 
 BATCH_BYTES = 2**29
 """Bytes of the float64 rows of small groups that are clustered side by side."""
@@ -90,7 +91,7 @@ def complete_trees(
     batch: list[tuple[NDArray[np.int64], int]] = []
     held = 0
     for rows, count in zip(groups, n_clusters, strict=True):
-        check_n_clusters(count, len(rows))
+        check_n_clusters(count, 1, len(rows))
         size = 8 * len(rows) * x.shape[1]
         if batch and held + size > BATCH_BYTES:
             yield from _cluster_batch(x, batch, settings)
@@ -110,13 +111,9 @@ def _cluster_batch(
     counts = [count for _, count in batch]
     needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
     forest = _Forest(prepared, needed, settings)
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")  # the slack does not cover TF32's rounding
-    try:
+    with full_float32():
         while forest.unfinished():
             forest.grow()
-    finally:
-        torch.set_float32_matmul_precision(precision)
     for group, (p, count) in enumerate(zip(prepared, counts, strict=True)):
         pairs, heights = forest.merges_of(group)
         yield p.tree(pairs, heights, count)
@@ -268,7 +265,7 @@ class _Forest:
         if self.settings.first_distance is not None and self.threshold[group] < 0:
             return self.settings.first_distance
         sampled = max(1, min(m, SAMPLED_ROWS, SAMPLED_PAIRS // m))
-        sample = torch.linspace(0, m - 1, sampled, device=left.device).long()
+        sample = torch.linspace(0, m - 1, sampled, dtype=torch.float64, device=left.device).long()
         distances = -(left[sample] @ right.T).flatten()
         # At least 1: each sampled row is among its own nearest, at distance 0.
         near = max(1.0, int((distances <= self.threshold[group]).sum()) / sampled)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import validate_data
 
 from rayred.linkage.engine import complete_trees
-from rayred.linkage.rows import check_n_clusters
 
 
 class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -22,7 +23,8 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Number of clusters to find. It must be `None` if `distance_threshold` is given.
     distance_threshold : float or None, default=None
         Largest cosine distance between two members of a cluster: clusters are merged up to this
-        height. It must be `None` if `n_clusters` is given.
+        height, and those at exactly this height too, as by SciPy's `fcluster`; scikit-learn's
+        `AgglomerativeClustering` does not merge at it. It must be `None` if `n_clusters` is given.
 
     Attributes
     ----------
@@ -33,8 +35,12 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     children_ : ndarray of shape (n_merges, 2), dtype int64
         The two nodes of each merge, by ascending height. Nodes below `n_samples` are samples; merge
         i makes node `n_samples + i`. Merges above the cut are left out if `n_clusters` is given.
-    distances_ : ndarray of shape (n_merges,), dtype float32
+    distances_ : ndarray of shape (n_merges,), dtype float64
         Height of each merge: the largest cosine distance between members of the two clusters.
+    n_leaves_ : int
+        Number of samples.
+    n_connected_components_ : int
+        1: any two samples may be in one cluster.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -71,12 +77,18 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     array([0, 1, 1, 2, 3, 3])
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "distance_threshold": [Interval(Real, 0, None, closed="left"), None],
+    }
+
     def __init__(
         self, n_clusters: int | None = 2, *, distance_threshold: float | None = None
     ) -> None:
         self.n_clusters = n_clusters
         self.distance_threshold = distance_threshold
 
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
         """Cluster the samples.
 
@@ -94,15 +106,20 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
+        InvalidParameterError
+            `n_clusters` is no integer of 1 or more, or `distance_threshold` no number of 0 or more.
         ValueError
-            `X` cannot be used, `n_clusters` is not 1 to `n_samples`, or not exactly one of
+            `X` cannot be used, `n_clusters` is more than `n_samples`, or not exactly one of
             `n_clusters` and `distance_threshold` is given.
         """
+        for name, value in self.get_params().items():
+            if isinstance(value, bool | np.bool_):  # True is an integer to scikit-learn
+                raise InvalidParameterError(
+                    f"{name} must be a number or None. Got {value} instead."
+                )
         rows = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         if (self.n_clusters is None) == (self.distance_threshold is None):
             raise ValueError("give exactly one of n_clusters and distance_threshold")
-        if self.n_clusters is not None:
-            check_n_clusters(self.n_clusters, len(rows))
         tree = next(complete_trees(rows, [np.arange(len(rows))], [self.n_clusters or 1]))
         if self.distance_threshold is None:
             self.n_clusters_ = tree.n_clusters
@@ -111,4 +128,6 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.labels_ = tree.labels(self.n_clusters_)
         self.children_ = tree.children
         self.distances_ = tree.heights
+        self.n_leaves_ = tree.n_rows
+        self.n_connected_components_ = 1
         return self

@@ -80,7 +80,7 @@ def even_strips(n: int, count: int) -> list[tuple[int, int]]:
     strips
         The first row of each strip and the row after its last.
     """
-    cuts = n - n * torch.linspace(1, 0, count + 1, dtype=torch.float64).sqrt()
+    cuts = n - n * torch.linspace(1, 0, count + 1, dtype=torch.float64, device="cpu").sqrt()
     edges = sorted(set(cuts.round().long().tolist()))
     return list(pairwise(edges))
 

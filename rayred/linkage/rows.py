@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from torch import Tensor
 
 NOT_FINITE = "has a value that is NaN or infinite"
@@ -19,13 +20,21 @@ BLOCK_BYTES = 2**22
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
-    """Return `x` as an (N, D) array of its own dtype.
+    """Return `x` as an (N, D) array of its own dtype; a bfloat16 tensor as one of float32.
 
     Raises
     ------
     ValueError
-        `x` is not a non-empty two-dimensional array of real numbers.
+        `x` is not a non-empty two-dimensional array of real numbers, or is a masked or a sparse
+        one.
     """
+    if np.ma.isMaskedArray(x):
+        raise ValueError("x is a masked array; give the rows that have all their values, unmasked")
+    if issparse(x):
+        raise ValueError(f"x is a sparse {type(x).__name__} of SciPy; give x.toarray()")
+    if isinstance(x, Tensor):
+        tensor = x.detach().cpu()
+        x = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     array = np.asarray(x)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"expected a non-empty array of shape (n, d), got shape {array.shape}")
@@ -122,15 +131,3 @@ def sum_by_halves(values_ND: Tensor) -> Tensor:
         values_ND[:, : width - half] += values_ND[:, half:width]
         width = half
     return values_ND[:, 0]
-
-
-def check_n_clusters(n_clusters: int, n_rows: int) -> None:
-    """Check that `n_rows` rows can be put into `n_clusters` clusters.
-
-    Raises
-    ------
-    ValueError
-        `n_clusters` is not 1 to `n_rows`.
-    """
-    if not 1 <= n_clusters <= n_rows:
-        raise ValueError(f"n_clusters is {n_clusters}; expected 1 to {n_rows}, the number of rows")

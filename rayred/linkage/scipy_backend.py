@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 
-from rayred.linkage.rows import as_unit_rows, check_n_clusters
-from rayred.linkage.tree import Tree
+from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.tree import Tree, check_n_clusters
 
 
 def scipy_tree(
@@ -43,8 +43,8 @@ def scipy_tree(
     """
     unit = as_unit_rows(x, rows)
     n_rows = len(unit)
-    check_n_clusters(n_clusters, n_rows)
+    check_n_clusters(n_clusters, 1, n_rows)
     if n_rows == 1:
-        return Tree(1, np.empty((0, 2), np.int64), np.empty(0, np.float32))
+        return Tree(1, np.empty((0, 2), np.int64), np.empty(0))
     merges = linkage(pdist(unit, "sqeuclidean") / 2, method=method)[: n_rows - n_clusters]
-    return Tree(n_rows, merges[:, :2].astype(np.int64), merges[:, 2].astype(np.float32))
+    return Tree(n_rows, merges[:, :2].astype(np.int64), merges[:, 2])

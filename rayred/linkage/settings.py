@@ -5,6 +5,7 @@ Legend: K clusters, D dimensions, E pairs of clusters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,13 +38,20 @@ class EngineSettings:
     """Rows and columns of the matrix product in memory at a time; `None`: by the kind of device."""
     first_distance: float | None = None
     """Cosine distance t up to which the first stage looks for pairs; `None`: from a sample."""
-
     find: PairFinder | None = None
     """Finds the near pairs of large groups; `None`: the engine does, on its own device."""
     find_from: int = 50_000
     """Number of clusters from which on a group is large, for `find`."""
     progress: Callable[[str, float], None] | None = None
     """Called with the name of the stage and the share, 0 to 1, of its pairs already looked at."""
+
+    def __post_init__(self) -> None:
+        if self.first_distance is not None and not 0 <= self.first_distance < math.inf:
+            raise ValueError(f"first_distance is {self.first_distance!r}; expected 0 or more")
+        sizes = {"block": self.block or (), "find_from": (self.find_from,)}
+        for name, values in sizes.items():
+            if not all(isinstance(value, int) and value > 0 for value in values):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected positive integers")
 
     def torch_device(self) -> torch.device:
         """Return the device to compute on."""

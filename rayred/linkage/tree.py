@@ -5,7 +5,7 @@ Needs NumPy and SciPy only.
 Legend: N rows, M merges, K clusters.
 
 >>> import numpy as np
->>> tree = Tree(3, np.array([[0, 2]]), np.array([0.1], np.float32))
+>>> tree = Tree(3, np.array([[0, 2]]), np.array([0.1]))
 >>> tree.labels(2), tree.labels(3)
 (array([0, 1, 0]), array([0, 1, 2]))
 """
@@ -13,6 +13,7 @@ Legend: N rows, M merges, K clusters.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,28 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tree:
-    """The lowest M merges of an agglomerative clustering, by ascending height."""
+    """The lowest M merges of an agglomerative clustering, by ascending height.
+
+    Trees are equal if they are of as many rows and their merges and heights are equal to the bit.
+    """
 
     n_rows: int
     """N, the number of rows clustered."""
     children: NDArray[np.int64]
     """(M, 2) the two nodes of each merge: nodes 0 to N − 1 are rows, merge i makes node N + i."""
-    heights: NDArray[np.float32]
+    heights: NDArray[np.float64]
     """(M,) ascending merge heights: the linkage distance of the two clusters merged."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[int, bytes, bytes]:
+        return self.n_rows, self.children.tobytes(), self.heights.tobytes()
 
     @property
     def n_clusters(self) -> int:
@@ -53,13 +66,9 @@ class Tree:
         Raises
         ------
         ValueError
-            `n_clusters` is not within that range.
+            `n_clusters` is no integer, or is not within that range.
         """
-        if not self.n_clusters <= n_clusters <= self.n_rows:
-            raise ValueError(
-                f"n_clusters is {n_clusters}; this tree can be cut into {self.n_clusters} to"
-                f" {self.n_rows} clusters"
-            )
+        check_n_clusters(n_clusters, self.n_clusters, self.n_rows)
         merges = self.n_rows - n_clusters
         parents = np.repeat(np.arange(self.n_rows, self.n_rows + merges), 2)
         nodes = self.n_rows + merges
@@ -69,6 +78,24 @@ class Tree:
         )
         _, component = connected_components(edges, directed=False)
         return number_by_first_row(component[: self.n_rows])
+
+
+def check_n_clusters(n_clusters: Any, smallest: int, n_rows: int) -> None:
+    """Check a number of clusters.
+
+    Raises
+    ------
+    ValueError
+        It is no integer, or is not `smallest` to `n_rows`.
+    """
+    if (
+        not isinstance(n_clusters, int | np.integer)
+        or isinstance(n_clusters, bool)
+        or not smallest <= n_clusters <= n_rows
+    ):
+        raise ValueError(
+            f"n_clusters is {n_clusters!r}; expected an integer from {smallest} to {n_rows}"
+        )
 
 
 def number_by_first_row(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from rayred.linkage.tree import number_by_first_row
 
 
 def chain() -> Tree:
-    return Tree(4, np.array([[1, 2], [0, 3], [4, 5]]), np.array([0.1, 0.2, 0.3], np.float32))
+    return Tree(4, np.array([[1, 2], [0, 3], [4, 5]]), np.array([0.1, 0.2, 0.3]))
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_cut_undoes_all_but_the_lowest_merges(n_clusters, expected):
 
 @pytest.mark.parametrize("n_clusters", [0, 5])
 def test_cut_out_of_reach_is_an_error(n_clusters):
-    with pytest.raises(ValueError, match="can be cut into 1 to 4"):
+    with pytest.raises(ValueError, match="from 1 to 4"):
         chain().labels(n_clusters)
 
 
@@ -29,7 +29,7 @@ def test_tree_that_stops_early_cannot_be_cut_deeper():
     x = np.random.default_rng(0).normal(size=(10, 3))
     tree = complete_linkage(x, n_clusters=6)
     assert len(tree.heights) == 4
-    with pytest.raises(ValueError, match="6 to 10"):
+    with pytest.raises(ValueError, match="from 6 to 10"):
         tree.labels(5)
 
 

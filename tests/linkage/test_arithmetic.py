@@ -1,0 +1,95 @@
+"""What is set in torch (products, dtypes, devices) changes no tree, and stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from torch import backends
+
+from rayred.linkage import complete_linkage, representatives
+from tests.linkage.example_rows import make_rows
+
+
+@contextmanager
+def fp32_precision(products, value) -> Iterator[None]:
+    before, products.fp32_precision = products.fp32_precision, value
+    try:
+        yield
+        assert products.fp32_precision == value
+    finally:
+        products.fp32_precision = before
+
+
+@contextmanager
+def matmul_precision(value) -> Iterator[None]:
+    torch.set_float32_matmul_precision(value)
+    try:
+        yield
+        assert torch.get_float32_matmul_precision() == value
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def default_dtype(value) -> Iterator[None]:
+    torch.set_default_dtype(value)
+    try:
+        yield
+        assert torch.get_default_dtype() == value
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+SETTINGS = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "tf32": lambda: fp32_precision(backends.cuda.matmul, "tf32"),
+    "bf16": lambda: fp32_precision(backends.mkldnn.matmul, "bf16"),
+    "any": lambda: fp32_precision(backends, "tf32"),
+    "medium": lambda: matmul_precision("medium"),
+    "float64": lambda: default_dtype(torch.float64),
+    "float16": lambda: default_dtype(torch.float16),
+    "meta": lambda: torch.device("meta"),  # any device that is not the CPU
+    "inference": torch.inference_mode,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("kind", ["uniform", "collapsed"])
+def test_what_is_set_in_torch_changes_no_tree(name, kind):
+    x = make_rows(kind, 700, 24, 0)
+    expected = complete_linkage(x, 20)
+    with SETTINGS[name]():
+        tree = complete_linkage(x, 20)
+        chosen = representatives(x, tree.labels(100))
+    assert tree == expected
+    assert np.array_equal(chosen, representatives(x, expected.labels(100)))
+
+
+def test_tensors_are_read_as_arrays_are():
+    x = make_rows("uniform", 60, 8, 0).astype(np.float32)
+    tensor = torch.from_numpy(x)
+    expected = complete_linkage(x)
+    assert complete_linkage(tensor) == expected
+    assert complete_linkage(tensor.requires_grad_()) == expected
+    half = torch.from_numpy(x).bfloat16()
+    assert complete_linkage(half) == complete_linkage(half.float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.ma.masked_array(np.eye(3), np.eye(3) == 1), "masked array"),
+        (np.ma.masked_array(np.eye(3)), "masked array"),
+        (scipy.sparse.csr_array(np.eye(3)), "csr_array"),
+        (scipy.sparse.coo_matrix(np.eye(3)), "coo_matrix"),
+    ],
+)
+def test_what_would_lose_its_meaning_as_an_array_is_refused(x, said):
+    for function in (complete_linkage, lambda x: representatives(x, [0, 1, 2])):
+        with pytest.raises(ValueError, match=said):
+            function(x)
