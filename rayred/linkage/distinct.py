@@ -14,6 +14,9 @@ from torch import Tensor
 
 from rayred.linkage.tree import Tree
 
+HASHED_BYTES = 2**20
+"""Bytes of the rows that are hashed at a time: they stay in the cache."""
+
 
 @dataclass(frozen=True)
 class DistinctRows:
@@ -52,19 +55,26 @@ class DistinctRows:
 def distinct_rows(unit: Tensor) -> DistinctRows:
     """Find the equal rows among (N, D) float64 rows of length 1.
 
-    Rows are sorted by a hash of their bits, and neighbours of one hash are compared. Should unequal
-    rows share a hash, a duplicate may be missed and stands in the graph as a row of its own.
+    Rows are sorted by a hash of their bits, and neighbours of one hash are compared. Where unequal
+    rows share a hash, the rows with that hash are sorted by all their numbers.
     """
     n, device = len(unit), unit.device
-    bits = (unit + 0.0).view(torch.int64)  # −0.0 becomes 0.0, whose bits differ
-    weights = np.random.default_rng(0).integers(-(2**62), 2**62, bits.shape[1]) | 1
-    # Integer products and sums wrap around, so that their order makes no difference.
-    hashed, order = (bits * torch.from_numpy(weights).to(device)).sum(1).sort(stable=True)
+    hashed, order = _hashes(unit).sort(stable=True)
     same = hashed[1:] == hashed[:-1]
     twin = same.nonzero().squeeze(1)
     if not len(twin):
         return DistinctRows(unit, np.arange(n), np.empty((0, 2), np.int64), n)
-    same[twin] = (unit[order[twin + 1]] == unit[order[twin]]).all(dim=1)
+    unequal = twin[(unit[order[twin + 1]] != unit[order[twin]]).any(dim=1)]
+    if len(unequal):
+        shared = torch.isin(hashed, hashed[unequal])
+        rows = order[shared]
+        _, values = np.unique(unit[rows].cpu().numpy(), axis=0, return_inverse=True)
+        value, by_value = torch.from_numpy(values).to(device).sort(stable=True)
+        order[shared] = rows[by_value]
+        value_of = torch.empty_like(order)
+        value_of[shared] = value
+        of_values = value_of[1:] == value_of[:-1]
+        same = torch.where(shared[1:] & shared[:-1], of_values, same)
     repeated, before = order[1:][same], order[:-1][same]
     followed = torch.zeros(n, dtype=torch.bool, device=device)
     followed[before] = True
@@ -72,6 +82,23 @@ def distinct_rows(unit: Tensor) -> DistinctRows:
     by_row = before.argsort()
     duplicates = torch.stack([repeated[by_row], before[by_row]], dim=1)
     return DistinctRows(unit[last], last.cpu().numpy(), duplicates.cpu().numpy(), n)
+
+
+def _hashes(unit: Tensor) -> Tensor:
+    """Return a hash of the bits of each row, (N,) int64."""
+    weights = np.random.default_rng(0).integers(-(2**62), 2**62, unit.shape[1]) | 1
+    weights_D = torch.from_numpy(weights).to(unit.device)
+    hashes = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
+    at_a_time = max(1, HASHED_BYTES // (8 * unit.shape[1]))
+    for first in range(0, len(unit), at_a_time):
+        # −0.0 becomes 0.0, whose bits differ.
+        bits = (unit[first : first + at_a_time] + 0.0).view(torch.int64)
+        # Sign, exponent and first digits, where rows of few different values differ, are brought to
+        # the low half too: of a sum modulo 2⁶⁴, high bits of the terms reach high bits only.
+        bits ^= (bits >> 32) & (2**32 - 1)
+        # Integer products and sums wrap around, so that their order makes no difference.
+        hashes[first : first + at_a_time] = bits.mul_(weights_D).sum(1)
+    return hashes
 
 
 def _assemble(n_rows: int, merges: NDArray[np.int64], heights: NDArray[np.float64]) -> Tree:
