@@ -20,6 +20,8 @@ def full_float32() -> Iterator[None]:
     wherever it makes a tensor.
     """
     with ExitStack() as stack:
+        # Parts of the work are done by threads, and inference mode is that of one thread.
+        stack.enter_context(torch.inference_mode(False))
         for device in ("cpu", "cuda"):
             stack.enter_context(torch.autocast(device, enabled=False))
         for products in (backends.cuda.matmul, backends.mkldnn.matmul):  # type: ignore[attr-defined]

@@ -107,11 +107,11 @@ def _cluster_batch(
 ) -> Iterator[Tree]:
     """Yield the trees of some groups that are clustered side by side in one graph."""
     device = settings.torch_device()
-    prepared = [distinct_rows(unit_rows(x, device, rows)) for rows, _ in batch]
     counts = [count for _, count in batch]
-    needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
-    forest = _Forest(prepared, needed, settings)
     with full_float32():
+        prepared = [distinct_rows(unit_rows(x, device, rows)) for rows, _ in batch]
+        needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
+        forest = _Forest(prepared, needed, settings)
         while forest.unfinished():
             forest.grow()
     for group, (p, count) in enumerate(zip(prepared, counts, strict=True)):

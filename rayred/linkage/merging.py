@@ -17,11 +17,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+
+from rayred.linkage.dense import merges_of_ranks
 
 FIRST_WINDOW = 2**14
 """Number of edges in the first window."""
+FIRST_ROUNDS = 16
+"""Rounds over all edges of a window whose work is done before another way is looked for."""
+ROUND_WORK = 4_000
+"""What a round costs beside its edges, in edges: about 0.3 ms."""
+DENSE_WORK = 0.15
+"""What SciPy takes for each square of the number of clusters, in edges. Measured: 5 to 10 ns."""
+SMALL_PART = 64
+"""Number of connected clusters up to which rounds are left to end by themselves."""
+LARGEST_PART = 2**13
+"""Number of connected clusters that are merged from all their pairs: 0.5 GiB."""
 UNSEEN = torch.iinfo(torch.int64).max
 
 
@@ -83,10 +99,29 @@ def _merge_window(edges: Edges, scratch: _Scratch) -> Edges:
     """Merge reciprocal nearest neighbours until no edge is left; return merges by ascending rank.
 
     The edges have to be all those up to some rank.
+
+    Rounds that merge little are ended once they have cost as much as another way: clusters that are
+    connected are merged from all their pairs at once, or the window is halved where they are many.
+    So rounds never cost much more than that way alone, whatever the distances are.
     """
     merged = [edges[:0]]
     nearest = scratch.nearest
+    clusters = torch.zeros_like(nearest, dtype=torch.bool)
+    clusters[edges.low] = clusters[edges.high] = True
+    densely = DENSE_WORK * int(clusters.sum()) ** 2
+    work, limit = 0.0, min(densely, FIRST_ROUNDS * (ROUND_WORK + len(edges)))
     while len(edges):
+        work += ROUND_WORK + len(edges)
+        if work > limit:
+            joined, edges = _merge_densely(edges, work)
+            merged.append(joined)
+            limit = 2 * work
+            if len(edges) > FIRST_WINDOW and not len(joined):
+                edges = edges[torch.argsort(edges.rank)]
+                joined = _merge_window(edges[: len(edges) // 2], scratch)
+                merged.append(joined)
+                edges = _contract(edges, joined, scratch)
+            continue
         nearest.scatter_reduce_(0, edges.low, edges.rank, "amin")
         nearest.scatter_reduce_(0, edges.high, edges.rank, "amin")
         mutual = (nearest[edges.low] == edges.rank) & (nearest[edges.high] == edges.rank)
@@ -97,6 +132,53 @@ def _merge_window(edges: Edges, scratch: _Scratch) -> Edges:
         edges = _contract(edges, joined, scratch)
     together = _concatenate(merged)
     return together[torch.argsort(together.rank)]
+
+
+def _merge_densely(edges: Edges, work: float) -> tuple[Edges, Edges]:
+    """Merge the connected parts of a graph for which `work` would be enough.
+
+    Returns
+    -------
+    merges
+        All merges of those parts.
+    edges
+        The edges of the other parts.
+    """
+    low, high = edges.low.cpu().numpy(), edges.high.cpu().numpy()
+    clusters, ends = np.unique(np.concatenate([low, high]), return_inverse=True)
+    low, high = ends[: len(low)], ends[len(low) :]
+    graph = coo_array((np.ones(len(low), bool), (low, high)), shape=(len(clusters),) * 2)
+    count, part = connected_components(graph, directed=False)
+    part_of_edge = part[low]
+    sizes = np.bincount(part, minlength=count)
+    chosen = (sizes > SMALL_PART) & (sizes <= LARGEST_PART) & (DENSE_WORK * sizes**2 <= work)
+    rank = edges.rank.cpu().numpy()
+    merges: list[NDArray[np.int64]] = []
+    for number in np.flatnonzero(chosen):
+        mine = part_of_edge == number
+        members = np.flatnonzero(part == number)
+        places = np.searchsorted(members, low[mine]), np.searchsorted(members, high[mine])
+        pairs, ranks = _merges_of_part(*places, rank[mine], len(members))
+        merges.append(np.column_stack([clusters[members[pairs]], ranks]))
+    found = torch.from_numpy(np.concatenate(merges) if merges else np.empty((0, 3), np.int64))
+    found = found.to(edges.low.device)
+    rest = torch.from_numpy(~chosen[part_of_edge]).to(edges.low.device)
+    return Edges(*found.unbind(1)), edges[rest.nonzero().squeeze(1)]
+
+
+def _merges_of_part(
+    low: NDArray[np.int64], high: NDArray[np.int64], rank: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the merges of n connected clusters, as pairs of them and ranks.
+
+    A pair without an edge is given a rank above all: clusters with such a pair are not merged.
+    """
+    ascending = np.sort(rank)
+    ranks = np.full(n * (n - 1) // 2, float(len(rank)))
+    ranks[low * (2 * n - low - 1) // 2 + high - low - 1] = np.searchsorted(ascending, rank)
+    pairs, merged = merges_of_ranks(ranks, n)
+    determined = merged < len(rank)
+    return pairs[determined], ascending[merged[determined]]
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,24 @@ the block size, the number of threads or the device.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.rows import sum_by_halves
 
 FLOAT32_ROUNDING = 2.0**-24
 """Largest relative error of one rounding to float32."""
-GATHERED_BYTES = 2**21
-"""Bytes of the rows that are gathered at a time to measure pairs: they stay in the cache."""
+GATHERED_BYTES = 2**18
+"""Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
+CUDA_GATHERED_BYTES = 2**26
+"""The same on a GPU."""
+PARTS_A_THREAD = 8
+"""Parts of the pairs to measure from which on another thread is worth its start."""
 
 
 def cluster_factors(
@@ -163,10 +170,41 @@ def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:
 
     The squares are added in the order of `rayred.linkage.rows.sum_by_halves`.
     """
+    if unit_ND.is_cuda:
+        distances = unit_ND.new_empty(len(i_E))
+        at_a_time = max(1, CUDA_GATHERED_BYTES // (8 * unit_ND.shape[1]))
+        for first in range(0, len(i_E), at_a_time):
+            part = slice(first, first + at_a_time)
+            rows = unit_ND.index_select(0, i_E[part]).sub_(unit_ND.index_select(0, j_E[part]))
+            distances[part] = sum_by_halves(rows.square_()) / 2
+        return distances
+    return torch.from_numpy(_distances_on_cpu(unit_ND.numpy(), i_E.numpy(), j_E.numpy()))
+
+
+def _distances_on_cpu(
+    unit_ND: NDArray[np.float64], i_E: NDArray[np.int64], j_E: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the same as `pair_distances`, by NumPy and as many threads as torch has.
+
+    torch itself shares every small step among its threads, which wait for each other longer than
+    they compute where other processes are at work too.
+    """
+    distances_E = np.empty(len(i_E))
     at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
-    distances = unit_ND.new_empty(len(i_E))
-    for first in range(0, len(i_E), at_a_time):
+
+    def measure(first: int) -> None:
         part = slice(first, first + at_a_time)
-        a_ED, b_ED = unit_ND.index_select(0, i_E[part]), unit_ND.index_select(0, j_E[part])
-        distances[part] = sum_by_halves(a_ED.sub_(b_ED).square_()) / 2
-    return distances
+        rows = unit_ND.take(i_E[part], axis=0)
+        rows -= unit_ND.take(j_E[part], axis=0)
+        distances_E[part] = sum_by_halves(np.square(rows, out=rows))
+
+    parts = range(0, len(i_E), at_a_time)
+    threads = min(torch.get_num_threads(), len(parts) // PARTS_A_THREAD)
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(measure, parts))
+    else:
+        for first in parts:
+            measure(first)
+    distances_E /= 2
+    return distances_E

@@ -5,7 +5,7 @@ Legend: N rows, n rows taken of them, D dimensions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +15,12 @@ from torch import Tensor
 
 NOT_FINITE = "has a value that is NaN or infinite"
 ALL_ZERO = "is all zero: its cosine distance is undefined"
+FEW_COLUMNS = 16
+"""Number of columns from which on sums of arrays are of whole columns."""
 BLOCK_BYTES = 2**22
 """Size of the rows that are checked at a time."""
+
+A = TypeVar("A", Tensor, NDArray[np.float64])
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
@@ -119,15 +123,28 @@ def _as_tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array, order="C"))
 
 
-def sum_by_halves(values_ND: Tensor) -> Tensor:
+def sum_by_halves(values_ND: A) -> A:
     """Return the sum of every row, (N,), with the same bits on any device; overwrites the values.
 
     The second half of the columns is added to the first, then the second quarter, and so on. That
     order depends on D alone, and no compiler can fuse these additions with other operations.
+
+    Parameters
+    ----------
+    values_ND
+        (N, D) tensor or array.
     """
     width = values_ND.shape[1]
-    while width > 1:
+    while width > FEW_COLUMNS:
         half = (width + 1) // 2
         values_ND[:, : width - half] += values_ND[:, half:width]
         width = half
-    return values_ND[:, 0]
+    columns = values_ND[:, :width].T
+    if isinstance(columns, np.ndarray):
+        columns = np.ascontiguousarray(columns)  # a few columns of many rows are slow to add
+    while width > 1:
+        half = (width + 1) // 2
+        columns[: width - half] += columns[half:width]
+        width = half
+    sums: A = columns[0]
+    return sums
