@@ -8,6 +8,9 @@ Legend: N rows, M merges, K clusters.
 >>> tree = Tree(3, np.array([[0, 2]]), np.array([0.1]))
 >>> tree.labels(2), tree.labels(3)
 (array([0, 1, 0]), array([0, 1, 2]))
+>>> Tree(3, np.array([[0, 2], [1, 3]]), np.array([0.1, 0.4])).to_linkage()
+array([[0. , 2. , 0.1, 2. ],
+       [1. , 3. , 0.4, 3. ]])
 """
 
 from __future__ import annotations
@@ -78,6 +81,33 @@ class Tree:
         )
         _, component = connected_components(edges, directed=False)
         return number_by_first_row(component[: self.n_rows])
+
+    def to_linkage(self) -> NDArray[np.float64]:
+        """Return a complete tree in the form of SciPy's `scipy.cluster.hierarchy.linkage`.
+
+        Returns
+        -------
+        linkage
+            (N − 1, 4) float64, one merge a row: its two nodes, the lower first; its height; and the
+            number of rows of the new cluster. A tree of one row gives (0, 4), as fastcluster does;
+            SciPy's functions refuse that, as they need two rows.
+
+        Raises
+        ------
+        ValueError
+            The tree cannot be cut into one cluster.
+        """
+        if self.n_clusters != 1:
+            raise ValueError(
+                f"the tree ends at {self.n_clusters} clusters, and SciPy's form needs all merges;"
+                " build it with n_clusters=1"
+            )
+        sizes = [1] * self.n_rows
+        for a, b in self.children.tolist():
+            sizes.append(sizes[a] + sizes[b])
+        return np.column_stack(
+            [np.sort(self.children, axis=1), self.heights, sizes[self.n_rows :]]
+        ).astype(np.float64)
 
 
 def check_n_clusters(n_clusters: Any, smallest: int, n_rows: int) -> None:
