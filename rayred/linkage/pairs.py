@@ -25,6 +25,8 @@ from rayred.linkage.rows import sum_by_halves
 
 FLOAT32_ROUNDING = 2.0**-24
 """Largest relative error of one rounding to float32."""
+FLOAT32_UNDERFLOW = 2.0**-126
+"""Largest error of one operation whose result is below float32's range, also if it becomes 0."""
 GATHERED_BYTES = 2**18
 """Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
 CUDA_GATHERED_BYTES = 2**26
@@ -67,7 +69,8 @@ def cluster_factors(
     right = torch.cat([y_KD, one_K1, q_K1], 1).float()
     terms = unit_ND.shape[1] + 8
     # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 4 max q.
-    return left, right, terms * FLOAT32_ROUNDING * 4 * float(q_K.max())
+    slack = terms * (FLOAT32_ROUNDING * 4 * float(q_K.max()) + FLOAT32_UNDERFLOW)
+    return left, right, slack
 
 
 def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor:
