@@ -18,6 +18,11 @@ from rayred.linkage.rows import as_unit_rows
 
 TIE = 1e-6
 """Cosine similarities that differ by no more count as equal, so that no rounding decides."""
+NO_CENTRE = 1e-9
+"""Least length by which similarities to a mean of unit rows are divided.
+
+If rows cancel out, their mean has a length of about 1e-16, and a direction made by rounding.
+"""
 
 
 def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
@@ -25,7 +30,8 @@ def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
     The centre is the mean of the cluster's rows, each scaled to length 1; closeness is cosine
     similarity. Of all rows within 1e-6 of the closest one, the lowest is returned. So it is the
-    lower row of a cluster of two, whose members are equally close to their mean.
+    lower row of a cluster of two, whose members are equally close to their mean. Rows that cancel
+    out have a mean of length 0, to which all are equally close.
 
     Parameters
     ----------
@@ -80,10 +86,11 @@ def representatives_on_gpu(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]
 def _closest(xp: Any, unit_ND: Any, labels_N: Any, centres_KD: Any) -> Any:
     """Return the row closest to each centre, (K,) float64.
 
-    `xp` is NumPy or CuPy, whichever made the arrays; centres may have any length.
+    `xp` is NumPy or CuPy, whichever made the arrays; a centre is the sum of its unit rows.
     """
-    # A centre of length 0 (members that cancel out) has no direction: all its members tie.
-    length_K = xp.maximum(xp.linalg.norm(centres_KD, axis=1), np.finfo(np.float64).tiny)
+    # The sum of members that cancel out is rounding, with a direction of its own. Divided by this
+    # length, all similarities to it are below TIE.
+    length_K = xp.maximum(xp.linalg.norm(centres_KD, axis=1), NO_CENTRE * xp.bincount(labels_N))
     similarity_N = xp.einsum("nd,nd->n", unit_ND, centres_KD[labels_N]) / length_K[labels_N]
     closest_K = xp.full(len(length_K), -np.inf)
     xp.maximum.at(closest_K, labels_N, similarity_N)

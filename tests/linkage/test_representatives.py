@@ -31,8 +31,30 @@ def test_two_member_group_keeps_lowest_index():
     assert representatives(x, labels).tolist() == list(range(500))
 
 
-def test_members_that_cancel_out_keep_lowest_index():
-    assert representatives(np.array([[1.0, 0], [-1.0, 0]]), [0, 0]).tolist() == [0]
+def circle(n):
+    angles = 2 * np.pi * np.arange(n) / n
+    return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+@pytest.mark.parametrize("x", [circle(n) for n in (2, 3, 5, 6, 7, 12, 1001)], ids=len)
+@pytest.mark.parametrize("d", [2, 9])
+def test_members_that_cancel_out_keep_lowest_index_in_any_order(x, d):
+    """Their sum is 0 but for rounding, which must not choose."""
+    rng = np.random.default_rng(len(x))
+    turned = x @ np.linalg.qr(rng.normal(size=(d, d)))[0][:2]
+    for _ in range(5):
+        assert representatives(rng.permutation(turned), np.zeros(len(x), int)).tolist() == [0]
+
+
+def test_rows_and_their_opposites_keep_lowest_index():
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    assert representatives(np.concatenate([x, -x]), np.zeros(80, int)).tolist() == [0]
+
+
+def test_members_that_nearly_cancel_out_keep_the_closest():
+    x = np.array([[-1.0, 0], [1, 1e-3], [1e-3, -1], [0, 1]])
+    assert representatives(x, [0, 0, 0, 0]).tolist() == slow_representatives(x, np.zeros(4, int))
+    assert representatives(x, [0, 0, 0, 0]).tolist() != [0]
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0, 2, 2], [-1, 0, 0], [0.0, 0.0, 0.0]])
