@@ -58,7 +58,8 @@ def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
             f"expected {len(unit_ND)} integer labels, one a row of x, got shape {labels_N.shape}"
             f" of dtype {labels_N.dtype}"
         )
-    sizes_K = np.bincount(labels_N) if labels_N.min() >= 0 else np.zeros(1)
+    within = labels_N.min() >= 0 and labels_N.max() < len(labels_N)
+    sizes_K = np.bincount(labels_N) if within else np.zeros(1)
     if not sizes_K.all():
         raise ValueError("labels must be 0 to K − 1, each used at least once")
     rows_N = np.arange(len(labels_N))

@@ -57,7 +57,7 @@ def test_members_that_nearly_cancel_out_keep_the_closest():
     assert representatives(x, [0, 0, 0, 0]).tolist() != [0]
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [0, 2, 2], [-1, 0, 0], [0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("labels", [[0, 1], [0, 2, 2], [-1, 0, 0], [0.0, 0.0, 0.0], [0, 1, 2**40]])
 def test_labels_that_do_not_fit_are_an_error(labels):
     with pytest.raises(ValueError, match="labels"):
         representatives(np.eye(3), np.array(labels))
