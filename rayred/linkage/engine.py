@@ -27,7 +27,7 @@ from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs, farthest_pairs
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
-from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, widened
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.tree import Tree, check_n_clusters
@@ -220,8 +220,10 @@ class _Forest:
         left, right, slack = cluster_factors(unit, cluster, names)
         limit = self.threshold[group] = self._next_threshold(group, left, right)
 
+        left, right = widened(left, right, slack)
+
         def near() -> FarthestPairs:
-            pairs = self._find(left, right, limit + slack)
+            pairs = self._find(left, right, limit)
             a = names[torch.cat([i for i, _ in pairs])] if pairs else names[:0]
             b = names[torch.cat([j for _, j in pairs])] if pairs else names[:0]
             return farthest_pairs(unit, cluster, a, b, limit, self.block)

@@ -135,14 +135,15 @@ def _by_products(
         smallest = rows.smallest_products(first, end, tiles)
         own = torch.arange(first, end, device=unit.device)
         after = torch.arange(len(names), device=unit.device) > own.unsqueeze(1)
-        near = after & (smallest >= -(limit + rows.slack))
+        slack = rows.slack[first:end].unsqueeze(1) + rows.slack
+        near = after & (smallest >= -(limit + slack))
         one, other = near.nonzero(as_tuple=True)
         a, b = names[one + first], names[other]
         listed = int((rows.size[a] * rows.size[b]).sum())
         if listed < DENSE_SHARE * (begins[end] - begins[first]) * (len(unit) - begins[first]):
             parts.append(_by_list(unit, cluster, a, b, limit))
             continue
-        bound = torch.where(near, smallest + 3 * rows.slack, -torch.inf)
+        bound = torch.where(near, smallest + 3 * slack, -torch.inf)
         found = list(rows.measure(unit, first, tiles, bound))
         if found:
             distance, pair, i, j = (torch.cat(values) for values in zip(*found, strict=True))

@@ -4,10 +4,10 @@ Legend: N rows, D dimensions, K clusters, E pairs.
 
 The cosine distance of unit rows a and b is d = ‖a − b‖² / 2. Candidates come from float32 products
 of *centred* rows: with y = row − mean and q = ‖y‖² / 2, −d = y·y' − q − q'. Its rounding error
-grows with the spread of the rows, not with their length, so there are few false candidates even
-where all rows lie within distances of 1e-5. Every candidate is then measured
-in float64, by itself and in a fixed order of additions. So a distance has the same bits whatever
-the block size, the number of threads or the device.
+grows with the distance of the two rows from the mean, not with their length, so there are few
+false candidates even where all rows but a few lie within distances of 1e-5. Every candidate is then
+measured in float64, by itself and in a fixed order of additions. So a distance has the same bits
+whatever the block size, the number of threads or the device.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PARTS_A_THREAD = 8
 
 def cluster_factors(
     unit_ND: Tensor, cluster_N: Tensor, names_K: Tensor
-) -> tuple[Tensor, Tensor, float]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return two float32 factors whose product is minus the mean distances of clusters.
 
     The distance of two clusters is here the mean over all pairs of a row of one and a row of the
@@ -58,7 +58,7 @@ def cluster_factors(
     left, right
         (K, D + 2) float32: ``left @ right.T`` is −d for every pair of clusters.
     slack
-        A bound of the rounding error of an entry of the product.
+        (K,) float32: the rounding error of an entry is at most the sum of those of its clusters.
     """
     y_ND = unit_ND - unit_ND.mean(0)
     q_N = y_ND.square().sum(1) / 2
@@ -68,9 +68,21 @@ def cluster_factors(
     left = torch.cat([y_KD, -q_K1, -one_K1], 1).float()
     right = torch.cat([y_KD, one_K1, q_K1], 1).float()
     terms = unit_ND.shape[1] + 8
-    # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 4 max q.
-    slack = terms * (FLOAT32_ROUNDING * 4 * float(q_K.max()) + FLOAT32_UNDERFLOW)
-    return left, right, slack
+    # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 2 (q + q').
+    slack = terms * (FLOAT32_ROUNDING * 2 * q_K + FLOAT32_UNDERFLOW)
+    return left, right, slack.float()
+
+
+def widened(left: Tensor, right: Tensor, slack_K: Tensor) -> tuple[Tensor, Tensor]:
+    """Return factors whose entries are −d or more, whatever the rounding, for `near_pairs`.
+
+    The slack of both clusters of an entry is added to it. So one cluster that is far from the mean
+    does not make candidates of all the others.
+    """
+    left, right = left.clone(), right.clone()
+    left[:, -2] += slack_K
+    right[:, -1] -= slack_K
+    return left, right
 
 
 def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor:
@@ -107,9 +119,9 @@ def near_pairs(
     Parameters
     ----------
     left, right
-        (K, D + 2) factors of `cluster_factors`.
+        (K, D + 2) factors of `cluster_factors`, `widened`.
     limit
-        Largest distance wanted plus the slack of the factors.
+        Largest distance wanted.
     block
         Rows and columns of the product that are in memory at a time.
     strip

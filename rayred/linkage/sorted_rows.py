@@ -35,8 +35,8 @@ class SortedRows:
     """(R, D + 2) float32, see `cluster_factors`."""
     right: Tensor
     """(R, D + 2) float32."""
-    slack: float
-    """Bound of the rounding error of an entry of the product."""
+    slack: Tensor
+    """(K,) float32: the rounding error of an entry is at most the sum of those of its clusters."""
 
     @classmethod
     def of(cls, unit: Tensor, cluster: Tensor) -> SortedRows:
@@ -45,7 +45,8 @@ class SortedRows:
         names = size.nonzero().squeeze(1)
         label = torch.repeat_interleave(torch.arange(len(names), device=unit.device), size[names])
         rows = torch.arange(len(unit), device=unit.device)
-        left, right, slack = cluster_factors(unit[members], rows, rows)
+        left, right, slack_R = cluster_factors(unit[members], rows, rows)
+        slack = slack_R.new_zeros(len(names)).scatter_reduce_(0, label, slack_R, "amax")
         return cls(members, label, names, size, start, left, right, slack)
 
     def smallest_products(self, first: int, end: int, tiles: list[Tile]) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances, widened
 from rayred.linkage.rows import as_unit_rows
 from tests.linkage.example_rows import make_rows
 
@@ -15,10 +15,10 @@ from tests.linkage.example_rows import make_rows
 def test_near_pairs_miss_none_and_add_few(strips):
     unit = torch.from_numpy(as_unit_rows(make_rows("clustered", 300, 10, 6)))
     rows = torch.arange(300)
-    left, right, slack = cluster_factors(unit, rows, rows)
+    left, right = widened(*cluster_factors(unit, rows, rows))
     found = []
     for strip in even_strips(300, strips):
-        for i, j in near_pairs(left, right, 0.2 + slack, (32, 64), strip):
+        for i, j in near_pairs(left, right, 0.2, (32, 64), strip):
             found += zip(i.tolist(), j.tolist(), strict=True)
     a, b = np.triu_indices(300, 1)
     distance = pair_distances(unit, torch.from_numpy(a), torch.from_numpy(b)).numpy()
@@ -26,6 +26,23 @@ def test_near_pairs_miss_none_and_add_few(strips):
     assert near <= set(found)
     assert len(found) == len(set(found))
     assert len(found) < 1.01 * len(near) + 5
+
+
+@pytest.mark.parametrize("far", [0, 1, 5])
+def test_far_rows_add_no_candidates_to_those_of_a_collapsed_class(far):
+    rng = np.random.default_rng(0)
+    x = np.insert(1e-4 * rng.normal(size=(300, 64)), 0, 1, axis=1)
+    x[:far] = rng.normal(size=(far, 65))
+    unit = torch.from_numpy(as_unit_rows(x))
+    a, b = (torch.from_numpy(rows) for rows in np.triu_indices(300, 1))
+    distance = pair_distances(unit, a, b)
+    limit = float(distance.quantile(0.1))
+    near = set(zip(*(rows[distance <= limit].tolist() for rows in (a, b)), strict=True))
+    factors = widened(*cluster_factors(unit, torch.arange(300), torch.arange(300)))
+    pairs = near_pairs(*factors, limit, (64, 64))
+    found = {pair for i, j in pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
+    assert near <= found
+    assert len(found) < 1.1 * len(near)
 
 
 def test_strips_cover_all_rows_with_about_the_same_area():
