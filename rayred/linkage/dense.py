@@ -23,6 +23,8 @@ STRIP_ENTRIES = 2**21
 """About the number of entries of a product in memory at a time."""
 FLOAT64_ROUNDING = 2.0**-53
 """Largest relative error of one rounding to float64."""
+FLOAT64_UNDERFLOW = 2.0**-1022
+"""Largest error of one operation whose result is below float64's range, also if it becomes 0."""
 
 
 def dense_merges(unit_RD: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -111,7 +113,8 @@ def _estimates(unit_RD: Tensor) -> tuple[NDArray[np.float64], float]:
         for row, values in enumerate(strip.clamp_(min=0).numpy()[: n - 1 - first]):
             begin, end = end, end + n - 1 - first - row
             distances_P[begin:end] = values[row + 1 :]
-    return distances_P, (d + 8) * FLOAT64_ROUNDING * 4 * float(q_R.max())
+    slack = (d + 8) * (FLOAT64_ROUNDING * 4 * float(q_R.max()) + FLOAT64_UNDERFLOW)
+    return distances_P, slack
 
 
 def _measured(unit_RD: Tensor, places: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ Legend: N rows of one group, R distinct rows of all groups of a batch, D dimensi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
+from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs, farthest_pairs
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
-from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, widened
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, widen
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.tree import Tree, check_n_clusters
@@ -48,6 +50,8 @@ SAMPLED_PAIRS = 2**24
 """Largest number of distances in that estimate."""
 SMALL = 64
 """Groups of at most this many clusters are merged from all their pairs in one stage."""
+ALL_PAIRS_SHARE = 0.25
+"""Share of the pairs of rows from which on merging from all pairs at once takes less time."""
 ABOVE_ALL = 4.0
 """A threshold above every cosine distance, which are 0 to 2."""
 STRIP_BLOCKS = 8
@@ -162,7 +166,13 @@ class _Forest:
         """Run one stage: raise t in every group that needs merges, and merge."""
         groups = (self.needed > 0).nonzero().squeeze(1).tolist()
         before = self.needed.tolist()
-        stages = [self._near_clusters(group) for group in groups]
+        found = {group: self._near_clusters(group) for group in groups}
+        for group, pairs in found.items():
+            if pairs is None:
+                self._merge_all_pairs(group)
+        stages = [pairs for pairs in found.values() if pairs is not None]
+        if not stages:
+            return
         low, high, distance, i, j = (torch.cat(parts) for parts in zip(*stages, strict=True))
         order = _ascending(distance, i * len(self.unit) + j)
         rank = torch.arange(len(order), device=order.device)
@@ -211,42 +221,84 @@ class _Forest:
         self.needed -= torch.bincount(group[kept], minlength=len(self.needed))
         self.cluster = clusters_after(merged, self.rows)[self.cluster]
 
-    def _near_clusters(self, group: int) -> FarthestPairs:
-        """Return all pairs of clusters of a group within t."""
+    def _merge_all_pairs(self, group: int) -> None:
+        """Find the merges that a group still needs from all pairs of its rows."""
+        first, end = int(self.starts[group]), int(self.starts[group + 1])
+        name = f"all pairs of {end - first:,} rows"
+        self._report(name, 0.0)
+        pairs, heights = dense_merges(self.unit[first:end])
+        # The tree is unique, so its lowest merges are those found before.
+        done, needed = end - first - self.clusters[group], int(self.needed[group])
+        low, high = torch.from_numpy(first + pairs[done : done + needed]).to(self.rows.device).T
+        distance = torch.from_numpy(heights[done : done + needed]).to(self.unit.device)
+        self.merges.append((low, high, distance))
+        self.needed[group] = 0
+        self._report(name, 1.0)
+
+    def _report(self, stage: str, share: float) -> None:
+        if self.settings.progress is not None:
+            self.settings.progress(stage, share)
+
+    def _near_clusters(self, group: int) -> FarthestPairs | None:
+        """Return all pairs of clusters of a group within t, or `None` if all pairs are better."""
         first, end = int(self.starts[group]), int(self.starts[group + 1])
         cluster = self.cluster[first:end] - first
         unit = self.unit[first:end]
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
         left, right, slack = cluster_factors(unit, cluster, names)
         limit = self.threshold[group] = self._next_threshold(group, left, right)
+        most = self._pairs_worth_listing(end - first)
+        if limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
+            return None
+        widen(left, right, slack)
 
-        left, right = widened(left, right, slack)
-
-        def near() -> FarthestPairs:
-            pairs = self._find(left, right, limit)
+        def near() -> FarthestPairs | None:
+            pairs = self._find(left, right, limit, most)
+            if pairs is None:
+                return None
             a = names[torch.cat([i for i, _ in pairs])] if pairs else names[:0]
             b = names[torch.cat([j for _, j in pairs])] if pairs else names[:0]
             return farthest_pairs(unit, cluster, a, b, limit, self.block)
 
         found = self._in_blocks_that_fit(near, len(names))
+        if found is None:
+            return None
         return FarthestPairs(
             found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
 
-    def _find(self, left: Tensor, right: Tensor, limit: float) -> list[tuple[Tensor, Tensor]]:
-        """Return all near pairs of two factors, by the function of the settings or here."""
+    def _pairs_worth_listing(self, rows: int) -> float:
+        """Return the number of near pairs from which on a group is merged from all its pairs."""
+        every = rows * (rows - 1) / 2
+        if rows <= SMALL or every * BYTES_A_PAIR > self.settings.all_pairs_bytes:
+            return math.inf
+        return ALL_PAIRS_SHARE * every
+
+    def _find(
+        self, left: Tensor, right: Tensor, limit: float, most: float
+    ) -> list[tuple[Tensor, Tensor]] | None:
+        """Return all near pairs of two factors, by the function of the settings or here.
+
+        If there are more than `most`, `None`.
+        """
         if self.settings.find is not None and len(left) >= self.settings.find_from:
             return [self.settings.find(left, right, limit, self.block)]
         pairs: list[tuple[Tensor, Tensor]] = []
+        count = 0
         n = len(left)
         strips = even_strips(n, n // (STRIP_BLOCKS * self.block[0]) + 1)
         for number, strip in enumerate(strips, start=1):
-            pairs += near_pairs(left, right, limit, self.block, strip)
-            if self.settings.progress is not None:
-                self.settings.progress(f"near pairs of {n:,} clusters", number / len(strips))
+            for i, j in near_pairs(left, right, limit, self.block, strip):
+                pairs.append((i, j))
+                count += len(i)
+                if count > most:
+                    return None
+            self._report(f"near pairs of {n:,} clusters", number / len(strips))
         return pairs
 
-    def _in_blocks_that_fit(self, work: Callable[[], FarthestPairs], rows: int) -> FarthestPairs:
+    def _in_blocks_that_fit(
+        self, work: Callable[[], FarthestPairs | None], rows: int
+    ) -> FarthestPairs | None:
         """Return what `work` returns; repeat it with smaller blocks while they exceed the GPU."""
         while True:
             try:

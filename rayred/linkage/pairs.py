@@ -73,16 +73,14 @@ def cluster_factors(
     return left, right, slack.float()
 
 
-def widened(left: Tensor, right: Tensor, slack_K: Tensor) -> tuple[Tensor, Tensor]:
-    """Return factors whose entries are −d or more, whatever the rounding, for `near_pairs`.
+def widen(left: Tensor, right: Tensor, slack_K: Tensor) -> None:
+    """Make the entries of two factors −d or more, whatever the rounding, for `near_pairs`.
 
     The slack of both clusters of an entry is added to it. So one cluster that is far from the mean
     does not make candidates of all the others.
     """
-    left, right = left.clone(), right.clone()
     left[:, -2] += slack_K
     right[:, -1] -= slack_K
-    return left, right
 
 
 def _cluster_means(values: Tensor, cluster_N: Tensor, names_K: Tensor) -> Tensor:
@@ -119,7 +117,7 @@ def near_pairs(
     Parameters
     ----------
     left, right
-        (K, D + 2) factors of `cluster_factors`, `widened`.
+        (K, D + 2) factors of `cluster_factors`, after `widen`.
     limit
         Largest distance wanted.
     block

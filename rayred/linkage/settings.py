@@ -38,6 +38,10 @@ class EngineSettings:
     """Rows and columns of the matrix product in memory at a time; `None`: by the kind of device."""
     first_distance: float | None = None
     """Cosine distance t up to which the first stage looks for pairs; `None`: from a sample."""
+    all_pairs_bytes: int = 2**31
+    """Memory that all pairs of a group may take; up to it, a group whose near pairs are a large
+    share of them is merged from all at once. 2 GiB are enough for 10,000 rows."""
+
     find: PairFinder | None = None
     """Finds the near pairs of large groups; `None`: the engine does, on its own device."""
     find_from: int = 50_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances, widened
+from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances, widen
 from rayred.linkage.rows import as_unit_rows
 from tests.linkage.example_rows import make_rows
 
@@ -15,7 +15,8 @@ from tests.linkage.example_rows import make_rows
 def test_near_pairs_miss_none_and_add_few(strips):
     unit = torch.from_numpy(as_unit_rows(make_rows("clustered", 300, 10, 6)))
     rows = torch.arange(300)
-    left, right = widened(*cluster_factors(unit, rows, rows))
+    left, right, slack = cluster_factors(unit, rows, rows)
+    widen(left, right, slack)
     found = []
     for strip in even_strips(300, strips):
         for i, j in near_pairs(left, right, 0.2, (32, 64), strip):
@@ -38,8 +39,9 @@ def test_far_rows_add_no_candidates_to_those_of_a_collapsed_class(far):
     distance = pair_distances(unit, a, b)
     limit = float(distance.quantile(0.1))
     near = set(zip(*(rows[distance <= limit].tolist() for rows in (a, b)), strict=True))
-    factors = widened(*cluster_factors(unit, torch.arange(300), torch.arange(300)))
-    pairs = near_pairs(*factors, limit, (64, 64))
+    left, right, slack = cluster_factors(unit, torch.arange(300), torch.arange(300))
+    widen(left, right, slack)
+    pairs = near_pairs(left, right, limit, (64, 64))
     found = {pair for i, j in pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
     assert near <= found
     assert len(found) < 1.1 * len(near)
