@@ -43,7 +43,14 @@ from rayred.stages import (
     trial_stage,
 )
 from rayred.store import ENVIRONMENT, Made
-from rayred.study import emptied_classes, keep_report, report_of, start_tracking, trials_so_far
+from rayred.study import (
+    emptied_classes,
+    keep_report,
+    report_of,
+    start_tracking,
+    trials_so_far,
+    zero_embeddings,
+)
 from rayred.sweep.on_ray import PackTraining, run_sweep
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.on_ray import monitoring
@@ -207,10 +214,12 @@ def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
 def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Made[ClassTrees]:
     """Cluster every class down to the smallest fraction."""
     labels, smallest = job.dataset.train.labels, min(job.experiment.sweep.fractions)
-    grow = partial(grow_trees, map=map, workers=map.workers, device=map.device)
+    grow = partial(grow_trees, map=map, workers=map.workers, device=map.device, zero_rows="apart")
 
     def cluster() -> ClassTrees:
         with clustering_errors():
+            for note in zero_embeddings(job.dataset, embeddings.value):
+                logger.warning("%s", note)
             return grow(embeddings.value, labels, smallest, job.experiment.linkage)
 
     return job.store.run(TREES, job.keys.trees(embeddings.digest), cluster)
@@ -240,6 +249,7 @@ def choose_subsets(
                 workers=map.workers,
                 device=map.device,
                 trees=trees.value,
+                zero_rows="apart",
             )
         candidates = Candidates(labels, embeddings.value, groups)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)

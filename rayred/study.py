@@ -194,7 +194,9 @@ def _semantic_subset(
     if kept is not None:
         return dataset.train.places(kept)
     embeddings, labels = _needed(store, EMBEDDINGS).value, dataset.train.labels
-    return redundant_groups(embeddings, labels, [fraction], trees=trees).kept[fraction]
+    return redundant_groups(embeddings, labels, [fraction], trees=trees, zero_rows="apart").kept[
+        fraction
+    ]
 
 
 def _other_environments(
@@ -228,6 +230,19 @@ def emptied_classes(dataset: Dataset, fractions: Sequence[float]) -> list[str]:
         for fraction in fractions
         for name, size in zip(dataset.classes, sizes, strict=True)
         if int(fraction * size + 0.5) < kept_images(size, fraction)
+    ]
+
+
+def zero_embeddings(dataset: Dataset, embeddings: NDArray[Any]) -> list[str]:
+    """Return a note on images whose embedding is all zero, if there are some."""
+    rows = np.flatnonzero(~embeddings.any(axis=1))
+    if not len(rows):
+        return []
+    names = ", ".join(dataset.train.names[row] for row in rows[:3])
+    more = ", …" if len(rows) > 3 else ""
+    return [
+        f"the embeddings of {len(rows):,} of {len(embeddings):,} images are all zero"
+        f" ({names}{more}); those of a class are a group of their own"
     ]
 
 

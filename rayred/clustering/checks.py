@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rayred.linkage.rows import ALL_ZERO, NOT_FINITE, unusable_rows
+
+ZeroRows = Literal["refuse", "apart"]
 
 _KINDS_OF_LABELS = (str, bytes, (int, np.integer, np.bool_))
 """What the labels of an object array may be; all are of one kind."""
@@ -25,6 +27,7 @@ def check_rows(
     labels: ArrayLike,
     classes: Sequence[str] | None = None,
     rows: NDArray[np.int64] | None = None,
+    zero_rows: ZeroRows = "refuse",
 ) -> None:
     """Check that each row has a cosine distance to the others.
 
@@ -38,15 +41,17 @@ def check_rows(
         Names of the classes, where the labels are their numbers.
     rows
         (N,) numbers of the rows for the message, where they are not 0 to N − 1.
+    zero_rows
+        ``refuse`` rows that are all zero, or leave them to `with_directions`.
 
     Raises
     ------
     ValueError
-        A row has a value that is NaN or infinite, or is all zero; the message names the first such
-        row and its class, and says how many there are.
+        A row has a value that is NaN or infinite, or is all zero where that is refused; the message
+        names the first such row and its class, and says how many there are.
     """
     not_finite, zero = unusable_rows(x)
-    bad = np.sort(np.concatenate([not_finite, zero]))
+    bad = np.sort(np.concatenate([not_finite, zero])) if zero_rows == "refuse" else not_finite
     if not len(bad):
         return
     row = int(bad[0])
@@ -57,6 +62,20 @@ def check_rows(
     others = "" if len(bad) == 1 else f", the first of {len(bad):,} rows that cannot be used"
     number = row if rows is None else rows[row]
     raise ValueError(f"row {number} {problem} (class {shown}){others}")
+
+
+def with_directions(x: NDArray[Any]) -> NDArray[Any]:
+    """Return rows that all have a direction: (N, D), or (N, D + 1) if some of them are all zero.
+
+    In the column that is added, those rows alone are not 0. So they are equal to each other and
+    orthogonal to all others, whose distances stay the same.
+    """
+    _, zero = unusable_rows(x)
+    if not len(zero):
+        return x
+    column = np.zeros((len(x), 1), x.dtype)
+    column[zero] = 1
+    return np.concatenate([x, column], axis=1)
 
 
 def check_fractions(fractions: Sequence[float]) -> None:

@@ -21,7 +21,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rayred.clustering.checks import check_fractions, check_rows, rows_of_classes
+from rayred.clustering.checks import (
+    ZeroRows,
+    check_fractions,
+    check_rows,
+    rows_of_classes,
+    with_directions,
+)
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import Linkage
 from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
@@ -63,6 +69,7 @@ def redundant_groups(
     workers: int = 1,
     device: str | None = None,
     trees: ClassTrees | None = None,
+    zero_rows: ZeroRows = "refuse",
 ) -> RedundantGroups:
     """Cluster every class under cosine distance, and keep one row of each cluster.
 
@@ -86,6 +93,9 @@ def redundant_groups(
         Torch device of the calls; by default a GPU if there is one.
     trees
         Trees that an earlier call made of the same rows, labels and linkage.
+    zero_rows
+        What is done with rows that are all zero, and so have no direction: ``refuse`` them, or keep
+        them ``apart``, as if they were equal to each other and orthogonal to all other rows.
 
     Raises
     ------
@@ -101,12 +111,19 @@ def redundant_groups(
         if not len(fractions):
             raise ValueError("no fractions; expected at least one, or trees of an earlier call")
         trees = grow_trees(
-            x, labels, min(fractions), linkage, map=map, workers=workers, device=device
+            x,
+            labels,
+            min(fractions),
+            linkage,
+            map=map,
+            workers=workers,
+            device=device,
+            zero_rows=zero_rows,
         )
     else:
         _check_trees(trees, x, labels)
         if len(fractions):
-            check_rows(x, labels)
+            check_rows(x, labels, zero_rows=zero_rows)
     counts = [[kept_images(len(rows), f) for f in fractions] for rows in trees.members]
     classes = [
         _Class(label, rows, tree=tree, counts=counts[label])
@@ -141,6 +158,7 @@ def grow_trees(
     workers: int = 1,
     device: str | None = None,
     spread_rows: int = SPREAD_ROWS,
+    zero_rows: ZeroRows = "refuse",
 ) -> ClassTrees:
     """Cluster each class down to the clusters of the smallest fraction wanted.
 
@@ -155,7 +173,7 @@ def grow_trees(
     check_fractions([fraction])
     x = as_matrix(x)
     members = rows_of_classes(labels, len(x))
-    check_rows(x, labels)
+    check_rows(x, labels, zero_rows=zero_rows)
     classes = [
         _Class(label, rows, counts=[kept_images(len(rows), fraction)])
         for label, rows in enumerate(members)
@@ -169,7 +187,9 @@ def grow_trees(
         find = _PairFinder(map, workers, device)
         settings = EngineSettings(device="cpu", find=find, find_from=spread_rows)
         for one in large:
-            trees[one.label] = next(linkage_trees(x, [one.rows], one.counts, settings=settings))
+            rows = with_directions(x[one.rows])
+            everything = [np.arange(len(rows))]
+            trees[one.label] = next(linkage_trees(rows, everything, one.counts, settings=settings))
     return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
 
 
@@ -214,15 +234,18 @@ def _each_class(
 
 def _trees(linkage: Linkage, settings: EngineSettings, task: _Task) -> dict[int, Tree]:
     x, classes = task
-    trees = linkage_trees(
-        x,
-        list(_places(classes)),
-        [one.counts[0] for one in classes],
-        method=linkage.method,
-        backend=linkage.backend,
-        settings=settings,
-    )
-    return {one.label: tree for one, tree in zip(classes, trees, strict=True)}
+    grow = partial(linkage_trees, method=linkage.method, backend=linkage.backend, settings=settings)
+    places = dict(zip(classes, _places(classes), strict=True))
+    plain = [one for one in classes if x[places[one]].any(axis=1).all()]
+    counts = [one.counts[0] for one in plain]
+    together = grow(x, [places[one] for one in plain], counts)
+    trees = {one.label: tree for one, tree in zip(plain, together, strict=True)}
+    # Each by itself: what the other classes of a task are must not change a bit of its distances.
+    for one in classes:
+        if one.label not in trees:
+            rows = with_directions(x[places[one]])
+            trees[one.label] = next(grow(rows, [np.arange(len(rows))], one.counts[:1]))
+    return trees
 
 
 def _representatives(linkage: Linkage, task: _Task) -> dict[int, list[NDArray[np.int64]]]:
@@ -232,7 +255,8 @@ def _representatives(linkage: Linkage, task: _Task) -> dict[int, list[NDArray[np
     kept: dict[int, list[NDArray[np.int64]]] = {}
     for one, places in zip(classes, _places(classes), strict=True):
         assert one.tree is not None
-        kept[one.label] = [one.rows[find(x[places], one.tree.labels(n))] for n in one.counts]
+        rows = with_directions(x[places])
+        kept[one.label] = [one.rows[find(rows, one.tree.labels(n))] for n in one.counts]
     return kept
 
 

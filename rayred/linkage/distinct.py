@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rayred.linkage.tree import Tree
 
-HASHED_BYTES = 2**20
+HASHED_BYTES = 2**18
 """Bytes of the rows that are hashed at a time: they stay in the cache."""
 
 

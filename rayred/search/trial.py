@@ -155,6 +155,11 @@ def _semantic_subset(
     reference = train_model(task, dataset, rows, worker=worker)
     x_ND = embed_images(reference.model, dataset.train, worker.device)
     groups = redundant_groups(
-        x_ND[rows], dataset.train.labels[rows], [fraction], linkage, device=worker.device.type
+        x_ND[rows],
+        dataset.train.labels[rows],
+        [fraction],
+        linkage,
+        device=worker.device.type,
+        zero_rows="apart",
     )
     return rows[groups.kept[fraction]]

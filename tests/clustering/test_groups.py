@@ -9,6 +9,7 @@ from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.trees import kept_images
 from rayred.config import Linkage
 from rayred.linkage import complete_linkage, representatives
+from tests.linkage.test_against_scipy import as_partition
 
 
 @pytest.fixture
@@ -186,3 +187,46 @@ def test_near_copies_that_were_planted_are_the_groups():
     assert len(np.unique(groups)) == 120
     # Both members of a pair are equally close to their centre: the lower row is kept.
     assert found.kept[0.8].tolist() == list(range(120))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("method", ["complete", "average"])
+def test_rows_of_zeros_are_refused_or_kept_apart(method, workers):
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.normal(size=(60, 12)))
+    labels = np.repeat([0, 1, 2], 20)
+    zero = np.array([20, 25, 39])
+    x[zero] = 0
+    linkage = Linkage(method=method)
+    with pytest.raises(ValueError, match="row 20 is all zero"):
+        redundant_groups(x, labels, [0.5], linkage, workers=workers)
+    groups = redundant_groups(x, labels, [0.5], linkage, workers=workers, zero_rows="apart")
+    of = groups.trees.groups(0.5)
+    assert len(set(of[zero])) == 1
+    assert np.flatnonzero(of == of[20]).tolist() == zero.tolist()
+    assert np.isin([20], groups.kept[0.5])
+    assert not np.isin(zero[1:], groups.kept[0.5]).any()
+
+    # The other rows of the class are those of a class without zeros that keeps one fewer.
+    others = np.setdiff1d(np.arange(20, 40), zero)
+    alone = redundant_groups(x[others], labels[others], [9 / 17], linkage)
+    assert as_partition(of[others]) == as_partition(alone.trees.groups(9 / 17))
+    # And what the other classes of a task are makes no difference to a bit.
+    for label in (0, 2):
+        rows = labels == label
+        apart = redundant_groups(x[rows], labels[rows], [0.5], linkage)
+        assert apart.trees.trees[0] == groups.trees.trees[label]
+
+    again = redundant_groups(
+        x, labels, [0.7], linkage, trees=groups.trees, zero_rows="apart", workers=workers
+    )
+    assert np.isin([20], again.kept[0.7])
+
+
+def test_a_large_class_with_rows_of_zeros_is_spread():
+    x = np.abs(np.random.default_rng(1).normal(size=(80, 6)))
+    x[[3, 70]] = 0
+    labels = np.zeros(80, int)
+    given = {"fraction": 0.5, "linkage": Linkage(), "zero_rows": "apart"}
+    spread = grow_trees(x, labels, **given, workers=2, spread_rows=50)
+    assert spread.trees == grow_trees(x, labels, **given).trees
