@@ -144,6 +144,8 @@ class _Forest:
         """(R,) the cluster of every row, identified by its lowest row."""
         self.needed = torch.tensor(needed, device=device)
         """(G,) the number of merges still missing in each group."""
+        self.wanted = sum(needed)
+        """The number of merges wanted in all groups."""
         self.degree = [
             max(2.0, FIRST_DENSITY * (count / size) ** 2)
             for count, size in zip(needed, sizes, strict=True)
@@ -172,6 +174,7 @@ class _Forest:
                 self._merge_all_pairs(group)
         stages = [pairs for pairs in found.values() if pairs is not None]
         if not stages:
+            self._report_merges()
             return
         low, high, distance, i, j = (torch.cat(parts) for parts in zip(*stages, strict=True))
         order = _ascending(distance, i * len(self.unit) + j)
@@ -186,6 +189,7 @@ class _Forest:
             # As in the first stage: near clusters by the square of the share still to be merged.
             growth = (left / now * was / max(done, 1)) ** 2
             self.degree[group] *= min(1.5 * growth, 256.0)
+        self._report_merges()
 
     def merges_of(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the merges of a group by ascending height.
@@ -234,6 +238,10 @@ class _Forest:
         self.merges.append((low, high, distance))
         self.needed[group] = 0
         self._report(name, 1.0)
+
+    def _report_merges(self) -> None:
+        done = self.wanted - int(self.needed.sum())
+        self._report(f"{done:,} of {self.wanted:,} merges", done / self.wanted)
 
     def _report(self, stage: str, share: float) -> None:
         if self.settings.progress is not None:

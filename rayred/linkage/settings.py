@@ -47,7 +47,8 @@ class EngineSettings:
     find_from: int = 50_000
     """Number of clusters from which on a group is large, for `find`."""
     progress: Callable[[str, float], None] | None = None
-    """Called with the name of the stage and the share, 0 to 1, of its pairs already looked at."""
+    """Called with what is being done and the share of it, 0 to 1, that is done: near pairs or all
+    pairs are looked at, or so many merges are found of those wanted."""
 
     def __post_init__(self) -> None:
         if self.first_distance is not None and not 0 <= self.first_distance < math.inf:

@@ -194,6 +194,14 @@ def test_progress_is_reported_by_stage_and_share():
     settings = EngineSettings(progress=lambda stage, share: reports.append((stage, share)))
     complete_linkage(make_rows("uniform", 200, 8, 3), 100, settings=settings)
     assert reports[0] == ("near pairs of 200 clusters", 1.0)
+    assert reports[-1] == ("100 of 100 merges", 1.0)
+    reports.clear()
+    complete_linkage(np.eye(90), 20, settings=settings)
+    assert reports[-3:] == [
+        ("all pairs of 90 rows", 0.0),
+        ("all pairs of 90 rows", 1.0),
+        ("70 of 70 merges", 1.0),
+    ]
 
 
 def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
