@@ -7,6 +7,7 @@ and `collapsed` (one direction with a little noise, as in a class of a network t
 
     .venv/bin/python -m benchmarks.linkage            # all but the two largest: some minutes
     .venv/bin/python -m benchmarks.linkage --large    # a million rows, and ImageNet's shape
+    .venv/bin/python -m benchmarks.linkage --worst    # rows of which most distances are equal
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ SIZES = (1_000, 3_000, 10_000, 20_000, 50_000, 100_000)
 RIVAL_LIMIT = 20_000
 REPEATED_SECONDS = 3.0
 """Work that takes less is repeated, and its best time counts, the rivals' as well as ours."""
+WORST = ("one-hot", "tags", "codes", "k of n", "hypercube", "growing gaps")
+WORST_SIZES = (1_000, 5_000)
 IMAGENET = (1_281_167, 2048, 1_000)
 Rows = NDArray[Any]
 
@@ -41,6 +44,8 @@ def make_rows(kind: str, n: int, d: int = DIMENSIONS) -> NDArray[np.float32]:
     """Return (n, d) rows of one kind of data."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((n, d), dtype=np.float32)
+    if kind in WORST:
+        return _worst_rows(kind, n).astype(np.float32)
     if kind == "uniform":
         return noise
     if kind == "clustered":
@@ -49,6 +54,27 @@ def make_rows(kind: str, n: int, d: int = DIMENSIONS) -> NDArray[np.float32]:
         return centres[rng.integers(0, len(centres), n)] + width * noise
     direction = 5 * rng.standard_normal(d, dtype=np.float32)
     return direction + np.float32(0.02) * noise
+
+
+def _worst_rows(kind: str, n: int) -> Rows:
+    """Return n rows of which most distances are equal, or of which pairs merge in turn."""
+    rng = np.random.default_rng(0)
+    if kind == "one-hot":
+        return np.eye(n)
+    if kind == "tags":  # 3 numbers of 2,000 that are not 0
+        x = np.zeros((n, 2_000))
+        for row in x:
+            row[rng.choice(len(row), 3, replace=False)] = rng.random(3)
+        return x
+    if kind == "codes":
+        return rng.choice([-1.0, 1.0], (n, DIMENSIONS))
+    if kind == "k of n":  # 4 of 64
+        return np.array(rng.permuted(np.arange(DIMENSIONS) * np.ones((n, 1)), axis=1) < 4, float)
+    if kind == "hypercube":
+        return np.array(np.arange(n)[:, None] >> np.arange(13) & 1, float) * 2 - 1
+    angle = np.cumsum(1 + np.arange(n) / n)
+    angle *= np.pi / angle[-1]
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def engine(x: Rows, keeps: list[float]) -> None:
@@ -68,6 +94,16 @@ def scikit_learn(x: Rows, keeps: list[float]) -> None:
     for keep in keeps:
         model = AgglomerativeClustering(round(keep * len(x)), metric="cosine", linkage="complete")
         model.fit(x)
+
+
+def scipy(x: Rows, keeps: list[float]) -> None:
+    """Cluster with SciPy, its distances included, one tree for all fractions."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import pdist
+
+    tree = linkage(pdist(x.astype(np.float64), "cosine"), "complete")
+    for keep in keeps:
+        fcluster(tree, round(keep * len(x)), "maxclust")
 
 
 def fastcluster(x: Rows, keeps: list[float]) -> None:
@@ -114,6 +150,7 @@ def imagenet(x: Rows, keeps: list[float]) -> None:
 WORK: dict[str, Callable[[Rows, list[float]], None]] = {
     "rayred": engine,
     "scikit-learn": scikit_learn,
+    "scipy": scipy,
     "fastcluster": fastcluster,
     "product": product,
     "rayred, 10 classes": lambda x, keeps: classes(x, keeps, engine),
@@ -195,6 +232,7 @@ def main() -> None:
     """Measure all, print a table, write JSON and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--large", action="store_true", help="only a million rows, and ImageNet's")
+    parser.add_argument("--worst", action="store_true", help="only rows with many equal distances")
     for option in ("--one", "--kind", "--file"):
         parser.add_argument(option, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
@@ -203,10 +241,14 @@ def main() -> None:
     if given.one:
         measure_here(given.one, given.kind, given.rows, given.keep, given.file)
         return
-    rows = measure_large() if given.large else measure_all()
+    if given.worst:
+        name, rows = "linkage_worst", measure_worst()
+    elif given.large:
+        name, rows = "linkage_large", measure_large()
+    else:
+        name, rows = "linkage", measure_all()
     print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
-    path = write_results("linkage_large" if given.large else "linkage", {"rows": rows})
-    print(f"written to {path}")
+    print(f"written to {write_results(name, {'rows': rows})}")
     plot(RESULTS.parent / "images" / "linkage-time.png")
 
 
@@ -225,6 +267,16 @@ def measure_all() -> list[dict[str, Any]]:
         for name in ("rayred, 10 classes", "scikit-learn, 10 classes"):
             rows.append(measure(name, kind, 50_000, [0.9, 0.7, 0.5]))
     return rows + [measure("rayred", kind, 100_000, [0.9]) for kind in KINDS[1:]]
+
+
+def measure_worst() -> list[dict[str, Any]]:
+    """Measure rows that are hard to cluster from near pairs, keeping half."""
+    return [
+        measure(name, kind, n, [0.5])
+        for n in WORST_SIZES
+        for kind in WORST
+        for name in ("rayred", "scipy", "fastcluster")
+    ]
 
 
 def measure_large() -> list[dict[str, Any]]:
