@@ -2,8 +2,8 @@
 
 Two training sets of 200 digits each. In the first, 140 differ as much as digits can, and 60 are
 copies of some of them, moved by a part of a pixel, lighter or darker, with noise. In the second all
-200 differ. The other digits are the test set. The groups at 70 % should be the planted pairs. Without
-30 % the first should not be worse, and the second should be; 40 and 50 % are asked about as well.
+200 differ. The other digits are the test set. The groups at 70 % should be the planted pairs.
+Without 30 % the first should not be worse, and the second should be; 40 and 50 % are asked too.
 
     .venv/bin/python -m benchmarks.planted
 """
