@@ -27,11 +27,11 @@ FLOAT32_ROUNDING = 2.0**-24
 """Largest relative error of one rounding to float32."""
 FLOAT32_UNDERFLOW = 2.0**-126
 """Largest error of one operation whose result is below float32's range, also if it becomes 0."""
-GATHERED_BYTES = 2**18
+GATHERED_BYTES = 2**20
 """Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
 CUDA_GATHERED_BYTES = 2**26
 """The same on a GPU."""
-PARTS_A_THREAD = 8
+PARTS_A_THREAD = 2
 """Parts of the pairs to measure from which on another thread is worth its start."""
 
 
@@ -211,13 +211,16 @@ def _distances_on_cpu(
         rows -= unit_ND.take(j_E[part], axis=0)
         distances_E[part] = sum_by_halves(np.square(rows, out=rows))
 
-    parts = range(0, len(i_E), at_a_time)
-    threads = min(torch.get_num_threads(), len(parts) // PARTS_A_THREAD)
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(measure, parts))
-    else:
+    def measure_parts(parts: range) -> None:
         for first in parts:
             measure(first)
+
+    parts = range(0, len(i_E), at_a_time)
+    threads = max(1, min(torch.get_num_threads(), len(parts) // PARTS_A_THREAD))
+    if threads == 1:
+        measure_parts(parts)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(measure_parts, [parts[number::threads] for number in range(threads)]))
     distances_E /= 2
     return distances_E
