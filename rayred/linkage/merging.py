@@ -37,7 +37,10 @@ DENSE_WORK = 0.15
 SMALL_PART = 64
 """Number of connected clusters up to which rounds are left to end by themselves."""
 LARGEST_PART = 2**13
-"""Number of connected clusters that are merged from all their pairs: 0.5 GiB."""
+"""Most connected clusters that are merged from all their pairs, and fewest edges that are halved.
+
+So many clusters take 0.5 GiB, and as many edges cannot connect more clusters.
+"""
 UNSEEN = torch.iinfo(torch.int64).max
 
 
@@ -116,7 +119,7 @@ def _merge_window(edges: Edges, scratch: _Scratch) -> Edges:
             joined, edges = _merge_densely(edges, work)
             merged.append(joined)
             limit = 2 * work
-            if len(edges) > FIRST_WINDOW and not len(joined):
+            if len(edges) >= LARGEST_PART and not len(joined):
                 edges = edges[torch.argsort(edges.rank)]
                 joined = _merge_window(edges[: len(edges) // 2], scratch)
                 merged.append(joined)
@@ -149,14 +152,14 @@ def _merge_densely(edges: Edges, work: float) -> tuple[Edges, Edges]:
     low, high = ends[: len(low)], ends[len(low) :]
     graph = coo_array((np.ones(len(low), bool), (low, high)), shape=(len(clusters),) * 2)
     count, part = connected_components(graph, directed=False)
-    part_of_edge = part[low]
     sizes = np.bincount(part, minlength=count)
     chosen = (sizes > SMALL_PART) & (sizes <= LARGEST_PART) & (DENSE_WORK * sizes**2 <= work)
     rank = edges.rank.cpu().numpy()
+    part_of_edge = part[low]
+    edges_of, members_of = _by_part(part_of_edge, count), _by_part(part, count)
     merges: list[NDArray[np.int64]] = []
     for number in np.flatnonzero(chosen):
-        mine = part_of_edge == number
-        members = np.flatnonzero(part == number)
+        mine, members = edges_of[number], members_of[number]
         places = np.searchsorted(members, low[mine]), np.searchsorted(members, high[mine])
         pairs, ranks = _merges_of_part(*places, rank[mine], len(members))
         merges.append(np.column_stack([clusters[members[pairs]], ranks]))
@@ -164,6 +167,11 @@ def _merge_densely(edges: Edges, work: float) -> tuple[Edges, Edges]:
     found = found.to(edges.low.device)
     rest = torch.from_numpy(~chosen[part_of_edge]).to(edges.low.device)
     return Edges(*found.unbind(1)), edges[rest.nonzero().squeeze(1)]
+
+
+def _by_part(part: NDArray[np.int32], count: int) -> list[NDArray[np.int64]]:
+    """Return the places of each part's number, ascending."""
+    return np.split(part.argsort(kind="stable"), np.bincount(part, minlength=count).cumsum()[:-1])
 
 
 def _merges_of_part(

@@ -128,7 +128,7 @@ def test_all_ways_to_merge_a_graph_are_one(how, n, share, seed):
             patch.setattr(merging, "FIRST_ROUNDS", 0)
             patch.setattr(merging, "FIRST_WINDOW", 4)
             if how == "halves":
-                patch.setattr(merging, "LARGEST_PART", 0)
+                patch.setattr(merging, "LARGEST_PART", 2)
                 patch.setattr(merging, "ROUND_WORK", 1)
             else:
                 patch.setattr(merging, "DENSE_WORK", 0)
