@@ -16,10 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rayred.errors import RayredError
+from rayred.interrupts import SIGNALS
 from rayred.traces import reason_of, write_trace
-
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command as Ctrl-C does: from `docker stop`, a scheduler, a closed terminal."""
 
 
 def run_command(command: Callable[[], int]) -> int:

@@ -12,9 +12,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rayred.files import read_json
+from rayred.interrupts import uninterrupted
 from rayred.results.trial import TrialResult
 from rayred.search.results import Candidate, Found
 from rayred.store import Store
@@ -133,7 +135,9 @@ class Tracker:
         if self.failure is not None:
             return
         try:
-            send()
+            # Cut in two, a write leaves a database locked, or a run that is half there.
+            with uninterrupted() if self.uri.startswith("sqlite:") else nullcontext():
+                send()
         except Exception as error:  # noqa: BLE001 - no error of MLflow ends the study
             self.failure = explain(self.uri, error)
             logger.warning("%s. Nothing more is sent to MLflow", self.failure)

@@ -8,12 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from rayred.command import run_command
+from rayred.interrupts import SIGNALS, uninterrupted
+from rayred.results.trial import Trial, TrialResult
+from rayred.store import open_store
+from rayred.tracking.client import create_store
+from rayred.tracking.tracker import Tracker
 from tests.conftest import descendants, write_experiment
+from tests.tracking.writers import DATASET
 
 SENTENCE = "rayred: interrupted; the same command goes on from here\n"
 
@@ -48,6 +56,75 @@ def test_a_signal_that_is_ignored_stays_ignored():
 def test_a_handler_that_was_not_set_in_python_is_no_obstacle(monkeypatch):
     monkeypatch.setattr(signal, "getsignal", lambda _: None)
     assert run_command(lambda: 0) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_work_that_must_not_be_cut_comes_to_its_end_first(number):
+    did: list[str] = []
+    heard: list[int] = []
+
+    def command() -> int:
+        try:
+            with uninterrupted():
+                os.kill(os.getpid(), number)
+                did.append("work")
+            did.append("more")
+        except KeyboardInterrupt:
+            heard.append(number)
+        with uninterrupted():
+            did.append("work again")
+        return 0
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, *SIGNALS)]
+    run_command(command)
+    assert heard == [number]
+    assert did == ["work", "work again"]
+    assert [signal.getsignal(one) for one in (signal.SIGINT, *SIGNALS)] == before
+
+
+def test_other_threads_than_the_first_hold_nothing_back():
+    def work() -> str:
+        with uninterrupted():
+            return "done"
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(work).result() == "done"
+
+
+@pytest.mark.parametrize("statement", [1, 2, 5, 9, 14, 20])
+def test_what_is_sent_to_a_database_is_whole_or_not_sent(tmp_path, statement):
+    """Interrupted in a write, the database was locked, and the study's run stayed RUNNING."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with open_store(tmp_path / "run", make=True) as store:
+        store.begin("study")
+        tracker = Tracker(uri, "rayred", store, "run", {})
+        tracker.start(DATASET)
+        left = [statement]
+
+        def interrupt(*_: object) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        event.listen(Engine, "before_cursor_execute", interrupt)
+        point = {"step": 10, "epoch": 1.0, "train_loss": 0.5, "lr": 0.1, "test_accuracy": 0.9}
+
+        def log_trials() -> None:
+            for n in range(9):
+                trial = Trial("semantic", 0.9, n, n, "semantic-0.9")
+                tracker.log_trial(TrialResult(trial, 100, "finished", 0.9, 1.0, curve=(point,)))
+
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                log_trials()
+        finally:
+            event.remove(Engine, "before_cursor_execute", interrupt)
+        tracker.fail()
+    assert tracker.failure is None
+    runs = create_store(uri).search_runs(["1"])
+    statuses = {run.info.run_id: run.info.status for run in runs}
+    assert statuses.pop(tracker.run_id) == "FAILED"
+    assert set(statuses.values()) == {"FINISHED"}
 
 
 def ended(
@@ -95,8 +172,6 @@ def test_a_run_in_its_sweep_is_ended_with_all_that_it_started(tmp_path, whole_gr
     assert "Traceback" not in said
     assert "SIGTERM" not in said
     assert not left
-
-    from rayred.tracking.client import create_store
 
     client = create_store(f"sqlite:///{tmp_path / 'run' / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
