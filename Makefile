@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install  ## Run the main job on scikit-learn's digits
 	$(BIN)/rayred run digits
 
-quick: install  ## Run the tests that start neither Ray nor a training: in under a minute
+quick: install  ## Run the tests that start neither Ray nor a training
 	$(PYTEST) -p tests.quick
 
 test: install  ## Run all tests

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,6 +58,15 @@ def test_a_handler_that_was_not_set_in_python_is_no_obstacle(monkeypatch):
     assert run_command(lambda: 0) == 0
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C is not ignored, as it is in a shell's background jobs, such as these tests may be."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_work_that_must_not_be_cut_comes_to_its_end_first(number):
     did: list[str] = []
@@ -91,6 +100,7 @@ def test_other_threads_than_the_first_hold_nothing_back():
         assert other.submit(work).result() == "done"
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("statement", [1, 2, 5, 9, 14, 20])
 def test_what_is_sent_to_a_database_is_whole_or_not_sent(tmp_path, statement):
     """Interrupted in a write, the database was locked, and the study's run stayed RUNNING."""
