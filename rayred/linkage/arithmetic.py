@@ -32,8 +32,10 @@ def full_float32() -> Iterator[None]:
 @contextmanager
 def _ieee(products: Any) -> Iterator[None]:
     before = products.fp32_precision
+    products.fp32_precision = "none"  # so that it is what all of torch has
+    was_own = products.fp32_precision != before
     products.fp32_precision = "ieee"
     try:
         yield
     finally:
-        products.fp32_precision = before
+        products.fp32_precision = before if was_own else "none"

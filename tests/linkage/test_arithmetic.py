@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,33 +17,30 @@ from tests.linkage.example_rows import make_rows
 
 
 @contextmanager
-def fp32_precision(products, value) -> Iterator[None]:
-    before, products.fp32_precision = products.fp32_precision, value
+def changed(get: Callable[[], Any], change: Callable[[Any], None], value: Any) -> Iterator[None]:
+    """Change a setting of torch, and see that it is still changed in the end."""
+    before = get()
+    change(value)
     try:
         yield
-        assert products.fp32_precision == value
+        assert get() == value
     finally:
-        products.fp32_precision = before
+        change(before)
 
 
-@contextmanager
-def matmul_precision(value) -> Iterator[None]:
-    torch.set_float32_matmul_precision(value)
-    try:
-        yield
-        assert torch.get_float32_matmul_precision() == value
-    finally:
-        torch.set_float32_matmul_precision("highest")
+def fp32_precision(products: Any, value: str) -> AbstractContextManager[None]:
+    def change(value: str) -> None:
+        products.fp32_precision = value
+
+    return changed(lambda: products.fp32_precision, change, value)
 
 
-@contextmanager
-def default_dtype(value) -> Iterator[None]:
-    torch.set_default_dtype(value)
-    try:
-        yield
-        assert torch.get_default_dtype() == value
-    finally:
-        torch.set_default_dtype(torch.float32)
+def matmul_precision(value: str) -> AbstractContextManager[None]:
+    return changed(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, value)
+
+
+def default_dtype(value: torch.dtype) -> AbstractContextManager[None]:
+    return changed(torch.get_default_dtype, torch.set_default_dtype, value)
 
 
 SETTINGS = {
@@ -56,6 +54,15 @@ SETTINGS = {
     "meta": lambda: torch.device("meta"),  # any device that is not the CPU
     "inference": torch.inference_mode,
 }
+
+
+def test_what_all_of_torch_has_is_not_made_a_setting_of_products():
+    products = backends.cuda.matmul
+    before = products.fp32_precision
+    with fp32_precision(backends, "tf32"):
+        complete_linkage(make_rows("uniform", 100, 4, 0))
+        assert products.fp32_precision == "tf32"
+    assert products.fp32_precision == before
 
 
 @pytest.mark.parametrize("name", SETTINGS)
