@@ -194,9 +194,8 @@ def _semantic_subset(
     if kept is not None:
         return dataset.train.places(kept)
     embeddings, labels = _needed(store, EMBEDDINGS).value, dataset.train.labels
-    return redundant_groups(embeddings, labels, [fraction], trees=trees, zero_rows="apart").kept[
-        fraction
-    ]
+    groups = redundant_groups(embeddings, labels, [fraction], trees=trees, zero_rows="apart")
+    return groups.kept[fraction]
 
 
 def _other_environments(

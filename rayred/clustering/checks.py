@@ -70,11 +70,10 @@ def with_directions(x: NDArray[Any]) -> NDArray[Any]:
     In the column that is added, those rows alone are not 0. So they are equal to each other and
     orthogonal to all others, whose distances stay the same.
     """
-    _, zero = unusable_rows(x)
-    if not len(zero):
+    zero: NDArray[np.bool_] = ~np.any(x, axis=1)
+    if not zero.any():
         return x
-    column = np.zeros((len(x), 1), x.dtype)
-    column[zero] = 1
+    column = zero[:, np.newaxis].astype(x.dtype)
     return np.concatenate([x, column], axis=1)
 
 

@@ -236,7 +236,8 @@ def _trees(linkage: Linkage, settings: EngineSettings, task: _Task) -> dict[int,
     x, classes = task
     grow = partial(linkage_trees, method=linkage.method, backend=linkage.backend, settings=settings)
     places = dict(zip(classes, _places(classes), strict=True))
-    plain = [one for one in classes if x[places[one]].any(axis=1).all()]
+    has_direction: NDArray[np.bool_] = np.any(x, axis=1)
+    plain = [one for one in classes if has_direction[places[one]].all()]
     counts = [one.counts[0] for one in plain]
     together = grow(x, [places[one] for one in plain], counts)
     trees = {one.label: tree for one, tree in zip(plain, together, strict=True)}

@@ -205,22 +205,19 @@ def _distances_on_cpu(
     distances_E = np.empty(len(i_E))
     at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
 
-    def measure(first: int) -> None:
-        part = slice(first, first + at_a_time)
-        rows = unit_ND.take(i_E[part], axis=0)
-        rows -= unit_ND.take(j_E[part], axis=0)
-        distances_E[part] = sum_by_halves(np.square(rows, out=rows))
-
-    def measure_parts(parts: range) -> None:
+    def measure(parts: range) -> None:
         for first in parts:
-            measure(first)
+            part = slice(first, first + at_a_time)
+            rows = unit_ND.take(i_E[part], axis=0)
+            rows -= unit_ND.take(j_E[part], axis=0)
+            distances_E[part] = sum_by_halves(np.square(rows, out=rows))
 
     parts = range(0, len(i_E), at_a_time)
     threads = max(1, min(torch.get_num_threads(), len(parts) // PARTS_A_THREAD))
     if threads == 1:
-        measure_parts(parts)
+        measure(parts)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(measure_parts, [parts[number::threads] for number in range(threads)]))
+            list(pool.map(measure, [parts[number::threads] for number in range(threads)]))
     distances_E /= 2
     return distances_E
