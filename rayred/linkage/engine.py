@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,15 +28,21 @@ from torch import Tensor
 from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
 from rayred.linkage.distinct import DistinctRows, distinct_rows
-from rayred.linkage.farthest import FarthestPairs, farthest_pairs
+from rayred.linkage.farthest import FarthestPairs
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
-from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, widen
+from rayred.linkage.near import Clusters, find_near, measure
+from rayred.linkage.order import LowestPairs, ascending
+from rayred.linkage.pairs import cluster_factors, widen
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.tree import Tree, check_n_clusters
 
 BATCH_BYTES = 2**29
 """Bytes of the float64 rows of small groups that are clustered side by side."""
+BATCH_WIDTH = 512
+"""Fewest numbers that a row counts as there: its near pairs take memory as well."""
+BYTES_A_NEAR_PAIR = 160
+"""The most memory that a stage takes for each pair of clusters that it may list."""
 FIRST_DENSITY = 130.0
 """Near rows per row wanted in the first stage: this × (share of the rows to merge)², at least 2.
 
@@ -54,8 +61,6 @@ ALL_PAIRS_SHARE = 0.25
 """Share of the pairs of rows from which on merging from all pairs at once takes less time."""
 ABOVE_ALL = 4.0
 """A threshold above every cosine distance, which are 0 to 2."""
-STRIP_BLOCKS = 8
-"""About the number of blocks of rows between two reports of progress."""
 CPU_BLOCK = (2048, 512)
 """Rows and columns of a product in memory at a time on a CPU: 4 MiB of float32."""
 CUDA_BLOCK = (16384, 32768)
@@ -96,7 +101,7 @@ def complete_trees(
     held = 0
     for rows, count in zip(groups, n_clusters, strict=True):
         check_n_clusters(count, 1, len(rows))
-        size = 8 * len(rows) * x.shape[1]
+        size = 8 * len(rows) * max(x.shape[1], BATCH_WIDTH)
         if batch and held + size > BATCH_BYTES:
             yield from _cluster_batch(x, batch, settings)
             batch, held = [], 0
@@ -176,8 +181,8 @@ class _Forest:
         if not stages:
             self._report_merges()
             return
-        low, high, distance, i, j = (torch.cat(parts) for parts in zip(*stages, strict=True))
-        order = _ascending(distance, i * len(self.unit) + j)
+        low, high, distance, i, j = FarthestPairs.joined(stages)
+        order = ascending(distance, i, j)
         rank = torch.arange(len(order), device=order.device)
         merged = merge_rounds(Edges(low[order], high[order], rank), self.group, self.needed)
         self._record(merged, distance[order[merged.rank]])
@@ -248,65 +253,73 @@ class _Forest:
             self.settings.progress(stage, share)
 
     def _near_clusters(self, group: int) -> FarthestPairs | None:
-        """Return all pairs of clusters of a group within t, or `None` if all pairs are better."""
+        """Return the lowest pairs of clusters of a group, or `None` if all pairs are better.
+
+        They are all pairs within the next t, or as many of the lowest as fit into memory.
+        """
         first, end = int(self.starts[group]), int(self.starts[group + 1])
         cluster = self.cluster[first:end] - first
         unit = self.unit[first:end]
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
         left, right, slack = cluster_factors(unit, cluster, names)
-        limit = self.threshold[group] = self._next_threshold(group, left, right)
-        most = self._pairs_worth_listing(end - first)
-        if limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
+        limit = self._next_threshold(group, left, right)
+        most = self._pairs_worth_listing(group)
+        if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
+        floor = math.nextafter(self.threshold[group], math.inf)
+        clusters = Clusters(unit, cluster, names, left, right, floor)
 
-        def near() -> FarthestPairs | None:
-            pairs = self._find(left, right, limit, most)
-            if pairs is None:
-                return None
-            a = names[torch.cat([i for i, _ in pairs])] if pairs else names[:0]
-            b = names[torch.cat([j for _, j in pairs])] if pairs else names[:0]
-            return farthest_pairs(unit, cluster, a, b, limit, self.block)
+        def near() -> LowestPairs | None:
+            lowest = LowestPairs(limit, self._pairs_that_fit(group))
+            return lowest if self._find(clusters, lowest, most) else None
 
-        found = self._in_blocks_that_fit(near, len(names))
-        if found is None:
+        lowest = self._in_blocks_that_fit(near, len(names))
+        if lowest is None:
             return None
+        # Some pairs at the limit were left out if not all fitted.
+        self.threshold[group] = (
+            lowest.limit if lowest.cut is None else math.nextafter(lowest.limit, -1)
+        )
+        found = lowest.pairs()
         return FarthestPairs(
             found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
 
-    def _pairs_worth_listing(self, rows: int) -> float:
-        """Return the number of near pairs from which on a group is merged from all its pairs."""
-        every = rows * (rows - 1) / 2
-        if rows <= SMALL or every * BYTES_A_PAIR > self.settings.all_pairs_bytes:
-            return math.inf
-        return ALL_PAIRS_SHARE * every
+    def _pairs_that_fit(self, group: int) -> int:
+        """Return the number of pairs of clusters of a group that are held at a time."""
+        share = self.clusters[group] / sum(
+            self.clusters[g] for g in (self.needed > 0).nonzero().squeeze(1).tolist()
+        )
+        fit = int(share * self.settings.pairs_bytes / BYTES_A_NEAR_PAIR)
+        return max(fit, self.clusters[group], 2)
 
-    def _find(
-        self, left: Tensor, right: Tensor, limit: float, most: float
-    ) -> list[tuple[Tensor, Tensor]] | None:
-        """Return all near pairs of two factors, by the function of the settings or here.
+    def _pairs_worth_listing(self, group: int) -> int | None:
+        """Return the number of near pairs from which on a group is merged from all its pairs.
 
-        If there are more than `most`, `None`.
+        `None`: all its pairs do not fit into memory, or are few.
         """
-        if self.settings.find is not None and len(left) >= self.settings.find_from:
-            return [self.settings.find(left, right, limit, self.block)]
-        pairs: list[tuple[Tensor, Tensor]] = []
-        count = 0
-        n = len(left)
-        strips = even_strips(n, n // (STRIP_BLOCKS * self.block[0]) + 1)
-        for number, strip in enumerate(strips, start=1):
-            for i, j in near_pairs(left, right, limit, self.block, strip):
-                pairs.append((i, j))
-                count += len(i)
-                if count > most:
-                    return None
-            self._report(f"near pairs of {n:,} clusters", number / len(strips))
-        return pairs
+        rows = int(self.starts[group + 1] - self.starts[group])
+        every = rows * (rows - 1) // 2
+        if rows <= SMALL or every * BYTES_A_PAIR > self.settings.pairs_bytes:
+            return None
+        return min(int(ALL_PAIRS_SHARE * every), self._pairs_that_fit(group))
+
+    def _find(self, clusters: Clusters, lowest: LowestPairs, most: int | None) -> bool:
+        """Find near pairs, by the function of the settings or here; see `find_near`."""
+        count = len(clusters.names)
+        find = self.settings.find if count >= self.settings.find_from else None
+        if find is not None:
+            pairs = find(clusters.left, clusters.right, lowest.limit, self.block, lowest.most)
+            if pairs is not None:
+                measure(clusters, lowest, [pairs], self.block)
+                return True
+        name = f"near pairs of {count:,} clusters"
+        return find_near(clusters, lowest, self.block, most, partial(self._report, name))
 
     def _in_blocks_that_fit(
-        self, work: Callable[[], FarthestPairs | None], rows: int
-    ) -> FarthestPairs | None:
+        self, work: Callable[[], LowestPairs | None], rows: int
+    ) -> LowestPairs | None:
         """Return what `work` returns; repeat it with smaller blocks while they exceed the GPU."""
         while True:
             try:
@@ -339,20 +352,3 @@ class _Forest:
                 return found
             degree *= 2
         return ABOVE_ALL
-
-
-def _ascending(distance: Tensor, key: Tensor) -> Tensor:
-    """Return the order of pairs by (distance, key); no distance may be negative."""
-    # Non-negative floats are in the order of their bits as integers, which have a radix sort.
-    bits, order = distance.view(torch.int64).sort()
-    equal = bits[1:] == bits[:-1]
-    tied = torch.zeros_like(order, dtype=torch.bool)
-    tied[1:] = equal
-    tied[:-1] |= equal
-    places = tied.nonzero().squeeze(1)
-    if len(places):
-        # Two sorts; the second, by distance, is stable and keeps the order by key within it.
-        by_key = key[order[places]].argsort()
-        by_both = by_key[bits[places][by_key].argsort(stable=True)]
-        order[places] = order[places][by_both]
-    return order

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PairFinder: TypeAlias = "Callable[[Tensor, Tensor, float, tuple[int, int]], tuple[Tensor, Tensor]]"
+PairFinder: TypeAlias = (
+    "Callable[[Tensor, Tensor, float, tuple[int, int], int], tuple[Tensor, Tensor] | None]"
+)
 """A function that finds all near pairs of a group, for example on several machines.
 
 It is called with the arguments ``left, right, limit, block`` of `rayred.linkage.pairs.near_pairs`,
-two (K, D + 2) factors among them, and returns i and j, two (E,) int64 tensors: all pairs that
-`near_pairs` would yield, in any order.
+two (K, D + 2) factors among them, and the largest number of pairs that fit into memory. It returns
+i and j, two (E,) int64 tensors: all pairs that `near_pairs` would yield, in any order. If they do
+not fit, it returns `None`, and the engine finds the lowest that do.
 """
 
 
@@ -38,9 +41,10 @@ class EngineSettings:
     """Rows and columns of the matrix product in memory at a time; `None`: by the kind of device."""
     first_distance: float | None = None
     """Cosine distance t up to which the first stage looks for pairs; `None`: from a sample."""
-    all_pairs_bytes: int = 2**31
-    """Memory that all pairs of a group may take; up to it, a group whose near pairs are a large
-    share of them is merged from all at once. 2 GiB are enough for 10,000 rows."""
+    pairs_bytes: int = 2**31
+    """Memory that pairs may take, beside the rows. A group whose near pairs are a large share of
+    all its pairs is merged from all at once if these fit: 2 GiB are enough for 10,000 rows. Of a
+    larger group, the lowest near pairs that fit are merged first, then the next."""
 
     find: PairFinder | None = None
     """Finds the near pairs of large groups; `None`: the engine does, on its own device."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees
+from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees, near
 from rayred.linkage.pairs import near_pairs, pair_distances
 from rayred.linkage.rows import as_unit_rows
 from rayred.linkage.scipy_backend import scipy_tree
@@ -124,7 +124,7 @@ def test_small_batches_make_the_same_trees(monkeypatch):
     x = make_rows("clustered", 500, 8, 1)
     groups = [np.arange(start, start + 50) for start in range(0, 500, 50)]
     whole = list(linkage_trees(x, groups, [20] * 10))
-    monkeypatch.setattr(engine, "BATCH_BYTES", 8 * 8 * 120)
+    monkeypatch.setattr(engine, "BATCH_BYTES", 8 * engine.BATCH_WIDTH * 120)
     for one, other in zip(whole, linkage_trees(x, groups, [20] * 10), strict=True):
         assert np.array_equal(one.children, other.children)
 
@@ -171,8 +171,9 @@ def test_large_groups_are_given_to_the_finder_of_the_settings():
     x = make_rows("clustered", 300, 8, 2)
     sizes = []
 
-    def find(left, right, limit, block):
+    def find(left, right, limit, block, most):
         sizes.append(len(left))
+        assert most >= len(left)
         i, j = (
             torch.cat(parts) for parts in zip(*near_pairs(left, right, limit, block), strict=True)
         )
@@ -215,7 +216,7 @@ def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
             raise torch.OutOfMemoryError
         return near_pairs(left, right, limit, block, strip)
 
-    monkeypatch.setattr(engine, "near_pairs", too_large)
+    monkeypatch.setattr(near, "near_pairs", too_large)
     tree = complete_linkage(x, 300, settings=EngineSettings(block=(2048, 4096)))
     assert np.array_equal(tree.children, expected.children)
     assert tried[:4] == [(2048, 4096), (1024, 2048), (512, 1024), (256, 512)]
@@ -223,7 +224,7 @@ def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
     def never_fits(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(engine, "near_pairs", never_fits)
+    monkeypatch.setattr(near, "near_pairs", never_fits)
     with pytest.raises(MemoryError, match="400 rows do not fit on the GPU"):
         complete_linkage(x, 300)
 

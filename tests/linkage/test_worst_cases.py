@@ -51,13 +51,35 @@ def any_rows(kind: str, n: int, d: int, seed: int) -> np.ndarray:
 def test_the_tree_from_all_pairs_is_that_from_near_pairs(kind, n, d, share, seed, first):
     x = any_rows(kind, n, d, seed)
     k = max(1, round(share * n))
-    near = complete_linkage(x, k, settings=EngineSettings(all_pairs_bytes=0, first_distance=first))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "ALL_PAIRS_SHARE", 2.0)
+        near = complete_linkage(x, k, settings=EngineSettings(first_distance=first))
         patch.setattr(engine, "SMALL", 2)
         for share_of_pairs in (0.0, 0.3):
             patch.setattr(engine, "ALL_PAIRS_SHARE", share_of_pairs)
             every = complete_linkage(x, k, settings=EngineSettings(first_distance=first))
             assert every == near
+
+
+@given(
+    kind=st.sampled_from([*KINDS, "circle", "codes", "k-of-n", "integers", "one-hot", "three"]),
+    n=st.integers(2, 150),
+    d=st.integers(3, 30),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 999),
+    first=st.sampled_from([None, 0.01, 0.3, 4.0]),
+    pairs=st.sampled_from([0, 300, 1_000]),
+    block=st.sampled_from([None, (5, 7), (64, 32)]),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_tree_is_the_same_however_few_pairs_fit_into_memory(
+    kind, n, d, share, seed, first, pairs, block
+):
+    x = any_rows(kind, n, d, seed)
+    k = max(1, round(share * n))
+    size = pairs * engine.BYTES_A_NEAR_PAIR
+    few = EngineSettings(first_distance=first, pairs_bytes=size, block=block)
+    assert complete_linkage(x, k, settings=few) == complete_linkage(x, k)
 
 
 def test_groups_merged_from_all_pairs_and_from_near_pairs_share_a_batch():
