@@ -21,12 +21,6 @@ BYTES_A_PAIR = 40
 """The most memory that `dense_merges` takes for each pair of rows."""
 STRIP_ENTRIES = 2**21
 """About the number of entries of a product in memory at a time."""
-MANY = 0.1
-"""Share of the pairs to be measured from which on all are, in tiles, if the rows are sparse."""
-SPARSE = 0.1
-"""Share of the numbers that are not 0 up to which rows are sparse."""
-TILE_ROWS = 32
-"""Rows of each side of a tile."""
 FLOAT64_ROUNDING = 2.0**-53
 """Largest relative error of one rounding to float64."""
 FLOAT64_UNDERFLOW = 2.0**-1022
@@ -98,11 +92,7 @@ def _order_of_pairs(unit_RD: Tensor) -> NDArray[np.int64]:
     unsure_P[:-1] |= unsure_P[1:]
     del estimates_P
     places = np.sort(order_P[unsure_P])
-    if len(places) > MANY * len(order_P) and np.count_nonzero(unit_RD) < SPARSE * unit_RD.numel():
-        distances = _measured_by_tiles(unit_RD.numpy())[places]
-    else:
-        distances = _measured(unit_RD, places)
-    order_P[unsure_P] = places[_ascending(distances)]
+    order_P[unsure_P] = places[_ascending(_measured(unit_RD, places))]
     return order_P
 
 
@@ -135,63 +125,6 @@ def _measured(unit_RD: Tensor, places: NDArray[np.int64]) -> NDArray[np.float64]
     i = np.searchsorted(firsts_R, places, side="right") - 1
     j = places - firsts_R[i] + i + 1
     return pair_distances(unit_RD, torch.from_numpy(i), torch.from_numpy(j)).numpy()
-
-
-def _measured_by_tiles(unit_RD: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distances of all pairs of rows that are mostly 0, (P,).
-
-    Of a tile of pairs, only the columns are read in which one of its rows is not 0.
-    """
-    n, d = unit_RD.shape
-    begins = range(0, n, TILE_ROWS)
-    used = [np.any(unit_RD[begin : begin + TILE_ROWS], axis=0) for begin in begins]
-    distances_P = np.empty(n * (n - 1) // 2)
-    for place, first_row in enumerate(begins):
-        for other in range(place, len(begins)):
-            columns = np.flatnonzero(used[place] | used[other])
-            first = begins[other]
-            one = unit_RD[first_row : first_row + TILE_ROWS, columns].T[:, :, None]
-            squares = one - unit_RD[first : first + TILE_ROWS, columns].T[:, None, :]
-            sums = _sum_of_columns(np.square(squares, out=squares), columns, d)
-            for row, values in enumerate(sums, start=first_row):
-                begin = max(first, row + 1)
-                end = row * (2 * n - row - 1) // 2 + begin - row - 1
-                distances_P[end : end + first + len(values) - begin] = values[begin - first :]
-    distances_P /= 2
-    return distances_P
-
-
-def _sum_of_columns(
-    values: NDArray[np.float64], columns: NDArray[np.int64], d: int
-) -> NDArray[np.float64]:
-    """Return the sum over some columns as `sum_by_halves` gives it of all, the others 0.
-
-    Parameters
-    ----------
-    values
-        (C, …) of 0 and more; overwritten.
-    columns
-        (C,) ascending, C ≥ 1.
-    d
-        D.
-    """
-    places = np.arange(len(columns))
-    while d > 1:
-        half = (d + 1) // 2
-        cut = int(np.searchsorted(columns, half))
-        moved = columns[cut:] - half
-        _, low, high = np.intersect1d(columns[:cut], moved, True, return_indices=True)
-        values[places[low]] += values[places[cut + high]]
-        # What has no partner, whose partner is 0, takes its column.
-        alone = np.ones(len(moved), dtype=bool)
-        alone[high] = False
-        columns = np.concatenate([columns[:cut], moved[alone]])
-        places = np.concatenate([places[:cut], places[cut:][alone]])
-        order = columns.argsort()
-        columns, places = columns[order], places[order]
-        d = half
-    total: NDArray[np.float64] = values[places[0]]
-    return total
 
 
 def _ascending(values: NDArray[np.float64]) -> NDArray[np.int64]:

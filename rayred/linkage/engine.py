@@ -41,7 +41,7 @@ BATCH_BYTES = 2**29
 """Bytes of the float64 rows of small groups that are clustered side by side."""
 BATCH_WIDTH = 512
 """Fewest numbers that a row counts as there: its near pairs take memory as well."""
-BYTES_A_NEAR_PAIR = 160
+BYTES_A_NEAR_PAIR = 200
 """The most memory that a stage takes for each pair of clusters that it may list."""
 FIRST_DENSITY = 130.0
 """Near rows per row wanted in the first stage: this × (share of the rows to merge)², at least 2.
@@ -182,7 +182,9 @@ class _Forest:
             self._report_merges()
             return
         low, high, distance, i, j = FarthestPairs.joined(stages)
+        del found, pairs, stages
         order = ascending(distance, i, j)
+        del i, j
         rank = torch.arange(len(order), device=order.device)
         merged = merge_rounds(Edges(low[order], high[order], rank), self.group, self.needed)
         self._record(merged, distance[order[merged.rank]])
@@ -292,7 +294,7 @@ class _Forest:
             self.clusters[g] for g in (self.needed > 0).nonzero().squeeze(1).tolist()
         )
         fit = int(share * self.settings.pairs_bytes / BYTES_A_NEAR_PAIR)
-        return max(fit, self.clusters[group], 2)
+        return max(fit, 2 * self.clusters[group])
 
     def _pairs_worth_listing(self, group: int) -> int | None:
         """Return the number of near pairs from which on a group is merged from all its pairs.

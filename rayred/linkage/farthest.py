@@ -50,6 +50,11 @@ class FarthestPairs(NamedTuple):
         """Return the pairs at some places, in that order."""
         return FarthestPairs(*(values[places] for values in self))
 
+    def where(self, kept_E: Tensor) -> FarthestPairs:
+        """Return the pairs where (E,) booleans are true."""
+        places = kept_E.nonzero().squeeze(1)
+        return self if len(places) == len(kept_E) else self.chosen(places)
+
     @classmethod
     def none(cls, unit: Tensor) -> FarthestPairs:
         """Return no pairs, on the device of some rows."""
@@ -59,6 +64,8 @@ class FarthestPairs(NamedTuple):
     @classmethod
     def joined(cls, parts: list[FarthestPairs]) -> FarthestPairs:
         """Return the pairs of several parts, at least one, part after part."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
@@ -100,7 +107,7 @@ def farthest_pairs(
         found = _by_products(unit_RD, cluster_R, (lowest, highest), limit, block)
     else:
         found = _by_list(unit_RD, cluster_R, a_E, b_E, limit)
-    return found.chosen((found.distance <= limit).nonzero().squeeze(1))
+    return found.where(found.distance <= limit)
 
 
 def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor, limit: float) -> FarthestPairs:
@@ -113,7 +120,7 @@ def _by_list(unit: Tensor, cluster: Tensor, a: Tensor, b: Tensor, limit: float) 
         within_limit = torch.ones_like(one, dtype=torch.bool)
         measured = _measure_in_steps(unit, sorted_rows, one, other, limit, within_limit)
         found = FarthestPairs(one, other, *_farthest_of_blocks(measured, len(one)))
-        parts.append(found.chosen(within_limit.nonzero().squeeze(1)))
+        parts.append(found.where(within_limit))
     return FarthestPairs.joined(parts)
 
 

@@ -49,15 +49,15 @@ def find_near(
 ) -> bool:
     """Add the near pairs of clusters to the lowest pairs.
 
-    Candidates are measured once there are as many as `lowest` holds. If a single strip of rows has
-    more, it is halved. So no more pairs are in memory than `lowest` holds, and as many candidates.
+    Candidates are measured once there are half as many as `lowest` holds. If a single strip of rows
+    has more, it is halved.
 
     Parameters
     ----------
     clusters
         The clusters.
     lowest
-        Has the largest distance wanted, and holds K pairs or more.
+        Has the largest distance wanted, and holds 2 K pairs or more.
     block
         Rows and columns of a product in memory at a time.
     most
@@ -79,7 +79,7 @@ def find_near(
         first, end = strips.pop()
         if lowest.has_none_from(int(clusters.names[first]), clusters.floor):
             break
-        room = (lowest.most if most is None else most) - count
+        room = (lowest.most // 2 if most is None else most) - count
         found = _candidates(clusters, lowest.limit, block, (first, end), room)
         if found is not None:
             waiting += found
@@ -89,7 +89,7 @@ def find_near(
             return False
         elif count:
             measure(clusters, lowest, waiting, block)
-            waiting, count = [], 0
+            count = 0
             strips.append((first, end))
         else:
             middle = (first + end) // 2
@@ -104,11 +104,12 @@ def measure(
     candidates: list[Candidates],
     block: tuple[int, int],
 ) -> None:
-    """Measure candidates, and add those within the limit to the lowest pairs."""
+    """Measure candidates, and add those within the limit to the lowest pairs; clears the list."""
     names = clusters.names
     none = names[:0]
-    i, j = (torch.cat(side) for side in zip((none, none), *candidates, strict=True))
-    a, b = names[i], names[j]
+    a = names[torch.cat([none, *(i for i, _ in candidates)])]
+    b = names[torch.cat([none, *(j for _, j in candidates)])]
+    candidates.clear()
     lowest.add(farthest_pairs(clusters.unit, clusters.cluster, a, b, lowest.limit, block))
 
 

@@ -35,9 +35,9 @@ class LowestPairs:
             i, j = self.cut
             higher = (found.i > i) | ((found.i == i) & (found.j > j))
             kept &= (found.distance < self.limit) | ~higher
-        chosen = kept.nonzero().squeeze(1)
-        self._parts.append(found.chosen(chosen))
-        self._held += len(chosen)
+        chosen = found.where(kept)
+        self._parts.append(chosen)
+        self._held += len(chosen.a)
         if self._held > self.most:
             self._keep_lower_half()
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.rows import sum_by_halves
+from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
 
 FLOAT32_ROUNDING = 2.0**-24
 """Largest relative error of one rounding to float32."""
@@ -197,12 +198,26 @@ def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:
 def _distances_on_cpu(
     unit_ND: NDArray[np.float64], i_E: NDArray[np.int64], j_E: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the same as `pair_distances`, by NumPy and as many threads as torch has.
+    """Return the same as `pair_distances`, by NumPy."""
+    distances_E = np.empty(len(i_E))
+    if tiles_pay(unit_ND, len(i_E)):
+        rest = measure_by_tiles(unit_ND, i_E, j_E, distances_E)
+        distances_E[rest] = _sums_of_squares(unit_ND, i_E[rest], j_E[rest])
+    else:
+        distances_E = _sums_of_squares(unit_ND, i_E, j_E)
+    distances_E /= 2
+    return distances_E
+
+
+def _sums_of_squares(
+    unit_ND: NDArray[np.float64], i_E: NDArray[np.int64], j_E: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return twice the distances of pairs, by as many threads as torch has.
 
     torch itself shares every small step among its threads, which wait for each other longer than
     they compute where other processes are at work too.
     """
-    distances_E = np.empty(len(i_E))
+    sums_E = np.empty(len(i_E))
     at_a_time = max(1, GATHERED_BYTES // (8 * unit_ND.shape[1]))
 
     def measure(parts: range) -> None:
@@ -210,7 +225,7 @@ def _distances_on_cpu(
             part = slice(first, first + at_a_time)
             rows = unit_ND.take(i_E[part], axis=0)
             rows -= unit_ND.take(j_E[part], axis=0)
-            distances_E[part] = sum_by_halves(np.square(rows, out=rows))
+            sums_E[part] = sum_by_halves(np.square(rows, out=rows))
 
     parts = range(0, len(i_E), at_a_time)
     threads = max(1, min(torch.get_num_threads(), len(parts) // PARTS_A_THREAD))
@@ -219,5 +234,4 @@ def _distances_on_cpu(
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(measure, [parts[number::threads] for number in range(threads)]))
-    distances_E /= 2
-    return distances_E
+    return sums_E

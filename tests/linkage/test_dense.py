@@ -53,29 +53,6 @@ def test_pairs_are_in_the_order_of_their_distances_and_rows(kind, n, d, seed, st
 
 
 @given(
-    n=st.integers(2, 50),
-    d=st.integers(2, 80),
-    share=st.floats(0, 0.5),
-    tile=st.sampled_from([1, 7, 32]),
-    seed=st.integers(0, 999),
-)
-@settings(max_examples=100, deadline=None)
-def test_distances_of_sparse_rows_have_the_bits_of_those_of_all_columns(n, d, share, tile, seed):
-    rng = np.random.default_rng(seed)
-    x = rng.random((n, d)) * (rng.random((n, d)) < share)
-    x[np.arange(n), rng.integers(0, d, n)] += 0.5
-    unit = unit_rows(x)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense, "TILE_ROWS", tile)
-        assert np.array_equal(dense._measured_by_tiles(unit.numpy()), measured(unit))
-        patch.setattr(dense, "MANY", 0)
-        patch.setattr(dense, "SPARSE", 1.1)
-        patch.setattr(dense, "FLOAT64_ROUNDING", 1)  # no pair is sure
-        order = dense._order_of_pairs(unit)
-    assert np.array_equal(order, measured(unit).argsort(kind="stable"))
-
-
-@given(
     st.lists(st.sampled_from([0.0, 5e-324, 1e-300, 0.1, 0.1 + 2**-56, 0.1 + 2**-55, 1.0, 2.0])),
     st.integers(0, 40),
 )
