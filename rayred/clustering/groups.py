@@ -11,10 +11,12 @@ Legend: N rows, D embedding dimensions, C classes, n rows of a task, R near pair
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +49,16 @@ A = TypeVar("A")
 B = TypeVar("B")
 Map = Callable[[Callable[[A], B], Iterable[A]], Iterable[B]]
 """Calls a function on every task and returns the results in any order, as the built-in `map`."""
+Report = Callable[[str], None]
+"""Takes a text that says how far a task has come; an empty one when it has ended."""
+
+
+@runtime_checkable
+class ReportingMap(Protocol):
+    """A map whose tasks can say how far they have come, wherever they run."""
+
+    def reports(self, show: Report) -> AbstractContextManager[Report]:
+        """Give what tasks call with a text, which `show` is then called with here."""
 
 
 @dataclass(frozen=True)
@@ -181,15 +193,22 @@ def grow_trees(
     spreads = workers > 1 and linkage.method == "complete" and linkage.backend != "scipy"
     large = [one for one in classes if spreads and len(one.rows) >= spread_rows]
     small = [one for one in classes if one not in large]
-    grow = partial(_trees, linkage, EngineSettings(device=device))
+    grow = partial(_trees, linkage, device)
     trees: dict[int, Tree] = _each_class("trees", grow, x, small, linkage, map, workers)
     if large:
-        find = _PairFinder(map, workers, device)
-        settings = EngineSettings(device="cpu", find=find, find_from=spread_rows)
-        for one in large:
-            rows = with_directions(x[one.rows])
-            everything = [np.arange(len(rows))]
-            trees[one.label] = next(linkage_trees(rows, everything, one.counts, settings=settings))
+        with progress_bar("trees of large classes", "class", len(large)) as bar:
+            settings = EngineSettings(
+                device="cpu",
+                find=_PairFinder(map, workers, device),
+                find_from=spread_rows,
+                progress=partial(_tell, bar.set_postfix_str),
+            )
+            for one in large:
+                rows = with_directions(x[one.rows])
+                everything = [np.arange(len(rows))]
+                grown = linkage_trees(rows, everything, one.counts, settings=settings)
+                trees[one.label] = next(grown)
+                bar.update()
     return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
 
 
@@ -210,7 +229,7 @@ _Task = tuple[NDArray[Any], list[_Class]]
 
 def _each_class(
     title: str,
-    function: Callable[[_Task], dict[int, Any]],
+    function: Callable[[Report | None, _Task], dict[int, Any]],
     x: NDArray[Any],
     classes: Sequence[_Class],
     linkage: Linkage,
@@ -225,15 +244,33 @@ def _each_class(
     # Embeddings are read when their task starts, so that few tasks are in memory.
     arguments = ((x[np.concatenate([one.rows for one in part])], part) for part in parts)
     found: dict[int, Any] = {}
-    with progress_bar(title, "class", len(classes)) as bar:
-        for values in map(function, arguments):
+    with (
+        progress_bar(title, "class", len(classes)) as bar,
+        _reports(map, bar.set_postfix_str) as report,
+    ):
+        for values in map(partial(function, report), arguments):
             found |= values
             bar.update(len(values))
     return found
 
 
-def _trees(linkage: Linkage, settings: EngineSettings, task: _Task) -> dict[int, Tree]:
+def _reports(map: Map[Any, Any], show: Report) -> AbstractContextManager[Report | None]:
+    """Return a context that gives what tasks of a map call to have a text shown, if they can."""
+    if isinstance(map, ReportingMap):
+        return map.reports(show)
+    return nullcontext(show if map is builtins.map else None)
+
+
+def _tell(report: Report, stage: str, share: float) -> None:
+    report(f"{stage} {share:.0%}")
+
+
+def _trees(
+    linkage: Linkage, device: str | None, report: Report | None, task: _Task
+) -> dict[int, Tree]:
     x, classes = task
+    progress = None if report is None else partial(_tell, report)
+    settings = EngineSettings(device=device, progress=progress)
     grow = partial(linkage_trees, method=linkage.method, backend=linkage.backend, settings=settings)
     places = dict(zip(classes, _places(classes), strict=True))
     has_direction: NDArray[np.bool_] = np.any(x, axis=1)
@@ -246,10 +283,14 @@ def _trees(linkage: Linkage, settings: EngineSettings, task: _Task) -> dict[int,
         if one.label not in trees:
             rows = with_directions(x[places[one]])
             trees[one.label] = next(grow(rows, [np.arange(len(rows))], one.counts[:1]))
+    if report is not None:
+        report("")
     return trees
 
 
-def _representatives(linkage: Linkage, task: _Task) -> dict[int, list[NDArray[np.int64]]]:
+def _representatives(
+    linkage: Linkage, _: Report | None, task: _Task
+) -> dict[int, list[NDArray[np.int64]]]:
     """Return the rows kept of each class, for each number of clusters."""
     x, classes = task
     find = representatives_on_gpu if linkage.backend == "cuml" else representatives
@@ -278,7 +319,13 @@ class _PairFinder:
     device: str | None
 
     def __call__(
-        self, left: Tensor, right: Tensor, limit: float, block: tuple[int, int], most: int
+        self,
+        left: Tensor,
+        right: Tensor,
+        limit: float,
+        block: tuple[int, int],
+        most: int,
+        report: Callable[[float], None],
     ) -> tuple[Tensor, Tensor] | None:
         """Return all pairs that `rayred.linkage.pairs.near_pairs` yields, (R,) rows each.
 
@@ -290,13 +337,12 @@ class _PairFinder:
         )
         parts = []
         found = 0
-        with progress_bar("near pairs", "strip", len(strips)) as bar:
-            for part in self.map(find, strips):
-                found += most + 1 if part is None else len(part[0])
-                if found > most:
-                    return None
-                parts.append(part)
-                bar.update()
+        for part in self.map(find, strips):
+            found += most + 1 if part is None else len(part[0])
+            if found > most:
+                return None
+            parts.append(part)
+            report(len(parts) / len(strips))
         i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         return torch.from_numpy(i), torch.from_numpy(j)
 

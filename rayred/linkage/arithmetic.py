@@ -25,17 +25,28 @@ def full_float32() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             stack.enter_context(torch.autocast(device, enabled=False))
         for products in (backends.cuda.matmul, backends.mkldnn.matmul):  # type: ignore[attr-defined]
-            stack.enter_context(_ieee(products))
+            stack.enter_context(products_in(products, "ieee"))
         yield
 
 
 @contextmanager
-def _ieee(products: Any) -> Iterator[None]:
-    before = products.fp32_precision
-    products.fp32_precision = "none"  # so that it is what all of torch has
-    was_own = products.fp32_precision != before
-    products.fp32_precision = "ieee"
+def products_in(holder: Any, precision: str) -> Iterator[None]:
+    """Compute some products of float32 numbers in a precision of torch, ``ieee`` or ``tf32``.
+
+    What was set before is restored; also that nothing was, and the setting of all of torch holds.
+
+    Parameters
+    ----------
+    holder
+        What has the attribute ``fp32_precision``, for example ``torch.backends.cuda.matmul``.
+    precision
+        The precision.
+    """
+    before = holder.fp32_precision
+    holder.fp32_precision = "none"  # so that it is what all of torch has
+    was_own = holder.fp32_precision != before
+    holder.fp32_precision = precision
     try:
         yield
     finally:
-        products.fp32_precision = before if was_own else "none"
+        holder.fp32_precision = before if was_own else "none"

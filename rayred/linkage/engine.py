@@ -179,13 +179,14 @@ class _Forest:
                 self._merge_all_pairs(group)
         stages = [pairs for pairs in found.values() if pairs is not None]
         if not stages:
-            self._report_merges()
             return
         low, high, distance, i, j = FarthestPairs.joined(stages)
         del found, pairs, stages
         order = ascending(distance, i, j)
         del i, j
         rank = torch.arange(len(order), device=order.device)
+        path = f"{len(order):,} near pairs"
+        self._report(path, 0.0)
         merged = merge_rounds(Edges(low[order], high[order], rank), self.group, self.needed)
         self._record(merged, distance[order[merged.rank]])
         after = self.needed.tolist()
@@ -196,7 +197,7 @@ class _Forest:
             # As in the first stage: near clusters by the square of the share still to be merged.
             growth = (left / now * was / max(done, 1)) ** 2
             self.degree[group] *= min(1.5 * growth, 256.0)
-        self._report_merges()
+        self._report(path, 1.0)
 
     def merges_of(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the merges of a group by ascending height.
@@ -235,8 +236,8 @@ class _Forest:
     def _merge_all_pairs(self, group: int) -> None:
         """Find the merges that a group still needs from all pairs of its rows."""
         first, end = int(self.starts[group]), int(self.starts[group + 1])
-        name = f"all pairs of {end - first:,} rows"
-        self._report(name, 0.0)
+        path = f"all pairs of {end - first:,} rows"
+        self._report(path, 0.0)
         pairs, heights = dense_merges(self.unit[first:end])
         # The tree is unique, so its lowest merges are those found before.
         done, needed = end - first - self.clusters[group], int(self.needed[group])
@@ -244,15 +245,12 @@ class _Forest:
         distance = torch.from_numpy(heights[done : done + needed]).to(self.unit.device)
         self.merges.append((low, high, distance))
         self.needed[group] = 0
-        self._report(name, 1.0)
+        self._report(path, 1.0)
 
-    def _report_merges(self) -> None:
-        done = self.wanted - int(self.needed.sum())
-        self._report(f"{done:,} of {self.wanted:,} merges", done / self.wanted)
-
-    def _report(self, stage: str, share: float) -> None:
+    def _report(self, path: str, share: float) -> None:
         if self.settings.progress is not None:
-            self.settings.progress(stage, share)
+            done = self.wanted - int(self.needed.sum())
+            self.settings.progress(f"{done:,} of {self.wanted:,} merges, {path}", share)
 
     def _near_clusters(self, group: int) -> FarthestPairs | None:
         """Return the lowest pairs of clusters of a group, or `None` if all pairs are better.
@@ -310,14 +308,15 @@ class _Forest:
     def _find(self, clusters: Clusters, lowest: LowestPairs, most: int | None) -> bool:
         """Find near pairs, by the function of the settings or here; see `find_near`."""
         count = len(clusters.names)
+        report = partial(self._report, f"near pairs of {count:,} clusters")
         find = self.settings.find if count >= self.settings.find_from else None
         if find is not None:
-            pairs = find(clusters.left, clusters.right, lowest.limit, self.block, lowest.most)
+            factors = clusters.left, clusters.right
+            pairs = find(*factors, lowest.limit, self.block, lowest.most, report)
             if pairs is not None:
                 measure(clusters, lowest, [pairs], self.block)
                 return True
-        name = f"near pairs of {count:,} clusters"
-        return find_near(clusters, lowest, self.block, most, partial(self._report, name))
+        return find_near(clusters, lowest, self.block, most, report)
 
     def _in_blocks_that_fit(
         self, work: Callable[[], LowestPairs | None], rows: int

@@ -24,27 +24,36 @@ A = TypeVar("A", Tensor, NDArray[np.float64])
 
 
 def as_matrix(x: ArrayLike) -> NDArray[Any]:
-    """Return `x` as an (N, D) array of its own dtype; a bfloat16 tensor as one of float32.
+    """Return `x` as an (N, D) array of its own dtype, or of float32 if NumPy does not have that.
 
     Raises
     ------
     ValueError
-        `x` is not a non-empty two-dimensional array of real numbers, or is a masked or a sparse
-        one.
+        `x` is not a non-empty two-dimensional array of real numbers, or is a masked, a sparse or a
+        quantized one.
     """
     if np.ma.isMaskedArray(x):
         raise ValueError("x is a masked array; give the rows that have all their values, unmasked")
     if issparse(x):
         raise ValueError(f"x is a sparse {type(x).__name__} of SciPy; give x.toarray()")
     if isinstance(x, Tensor):
-        tensor = x.detach().cpu()
-        x = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        x = _as_array(x)
     array = np.asarray(x)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"expected a non-empty array of shape (n, d), got shape {array.shape}")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"expected real numbers, got dtype {array.dtype}")
     return array
+
+
+def _as_array(x: Tensor) -> NDArray[Any]:
+    if x.layout != torch.strided or x.is_quantized:
+        raise ValueError("x is a sparse or quantized tensor; give x.to_dense() or x.dequantize()")
+    tensor = x.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy()
+    except TypeError:  # NumPy has no bfloat16 and no floats of 8 bits
+        return tensor.float().numpy()
 
 
 def unit_rows(

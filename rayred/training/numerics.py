@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 
 import torch
 
+from rayred.linkage.arithmetic import products_in
+
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -50,22 +52,13 @@ def numerics(precision: str, deterministic: bool = False) -> Iterator[None]:
     backends: Any = torch.backends  # its stubs lack half of it
     products = "tf32" if precision == "tf32" else "ieee"
     with ExitStack() as stack:
-        stack.enter_context(_set(backends.cudnn.conv, "fp32_precision", products))
-        stack.enter_context(_set(backends.cuda.matmul, "fp32_precision", products))
-        stack.enter_context(_set(backends.cudnn, "benchmark", not deterministic))
+        stack.enter_context(products_in(backends.cudnn.conv, products))
+        stack.enter_context(products_in(backends.cuda.matmul, products))
+        stack.callback(setattr, backends.cudnn, "benchmark", backends.cudnn.benchmark)
+        backends.cudnn.benchmark = not deterministic
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             before = torch.are_deterministic_algorithms_enabled()
             torch.use_deterministic_algorithms(True)
             stack.callback(torch.use_deterministic_algorithms, before)
         yield
-
-
-@contextmanager
-def _set(holder: Any, name: str, value: object) -> Iterator[None]:
-    before = getattr(holder, name)
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        setattr(holder, name, before)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
+from rayred.clustering import groups as groups_module
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.trees import kept_images
 from rayred.config import Linkage
@@ -233,3 +236,22 @@ def test_a_large_class_with_rows_of_zeros_is_spread():
     given = {"fraction": 0.5, "linkage": Linkage(), "zero_rows": "apart"}
     spread = grow_trees(x, labels, **given, workers=2, spread_rows=50)
     assert spread.trees == grow_trees(x, labels, **given).trees
+
+
+@pytest.mark.parametrize("spread_rows", [50, 500])
+def test_what_happens_inside_a_class_is_shown(monkeypatch, spread_rows):
+    shown = []
+
+    class Bar:
+        def update(self, n=1):
+            pass
+
+        def set_postfix_str(self, text):
+            shown.append(text)
+
+    monkeypatch.setattr(groups_module, "progress_bar", lambda *_: nullcontext(Bar()))
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    grow_trees(x, np.zeros(200, int), 0.5, Linkage(), workers=2, spread_rows=spread_rows)
+    assert shown[0].startswith("0 of 100 merges, near pairs of 200 clusters ")
+    assert shown[0].endswith("%")
+    assert [text for text in shown if text][-1].startswith("100 of 100 merges, ")

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 
+from rayred.clustering import on_ray
 from rayred.clustering.groups import redundant_groups
 from rayred.clustering.on_ray import RayMap, check_backend
 from rayred.config import Linkage
@@ -69,3 +72,38 @@ def test_cuml_without_a_gpu_or_rapids_names_what_to_install():
     with pytest.raises(ConfigError, match=r"no GPU for it.*pip install 'rayred\[rapids"):
         check_backend(linkage, Scaling())
     check_backend(Linkage(), Scaling())
+
+
+def test_what_a_task_reports_is_shown_here_while_it_lasts(ray_map, monkeypatch, tmp_path):
+    monkeypatch.setattr(on_ray, "REPORT_SECONDS", 0.1)
+    shown = []
+    seen = tmp_path / "seen"
+
+    def works(report, number):
+        deadline = time.monotonic() + 60
+        while not seen.exists() and time.monotonic() < deadline:
+            report(f"{number} of 7 merges")
+            time.sleep(0.05)
+        report("")
+        return number
+
+    def show(text):
+        shown.append(text)
+        if text:
+            seen.touch()
+
+    with ray_map.reports(show) as report:
+        assert list(ray_map(partial(works, report), [3])) == [3]
+    assert seen.exists()
+    assert set(shown) <= {"3 of 7 merges", ""}
+    shown.clear()
+    assert list(ray_map(abs, [-1])) == [1]
+    assert shown == []
+
+
+def test_a_task_that_times_out_is_an_error_and_not_a_wait(ray_map):
+    def times_out(_):
+        raise TimeoutError("of the task")
+
+    with ray_map.reports(print), pytest.raises(TimeoutError, match="of the task"):
+        list(ray_map(times_out, [1]))

@@ -85,6 +85,11 @@ def test_tensors_are_read_as_arrays_are():
     assert complete_linkage(tensor.requires_grad_()) == expected
     half = torch.from_numpy(x).bfloat16()
     assert complete_linkage(half) == complete_linkage(half.float().numpy())
+    eighth = torch.from_numpy(x).to(torch.float8_e4m3fn)
+    assert complete_linkage(eighth) == complete_linkage(eighth.float().numpy())
+    lazily_negative = torch.complex(tensor, tensor.neg()).detach().conj().imag
+    assert lazily_negative.is_neg()
+    assert complete_linkage(lazily_negative) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,6 +99,8 @@ def test_tensors_are_read_as_arrays_are():
         (np.ma.masked_array(np.eye(3)), "masked array"),
         (scipy.sparse.csr_array(np.eye(3)), "csr_array"),
         (scipy.sparse.coo_matrix(np.eye(3)), "coo_matrix"),
+        (torch.eye(3).to_sparse(), "sparse or quantized tensor"),
+        (torch.eye(3).to_sparse_csr(), "sparse or quantized tensor"),
     ],
 )
 def test_what_would_lose_its_meaning_as_an_array_is_refused(x, said):

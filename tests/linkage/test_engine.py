@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -171,9 +173,10 @@ def test_large_groups_are_given_to_the_finder_of_the_settings():
     x = make_rows("clustered", 300, 8, 2)
     sizes = []
 
-    def find(left, right, limit, block, most):
+    def find(left, right, limit, block, most, report):
         sizes.append(len(left))
         assert most >= len(left)
+        report(0.5)
         i, j = (
             torch.cat(parts) for parts in zip(*near_pairs(left, right, limit, block), strict=True)
         )
@@ -194,14 +197,16 @@ def test_progress_is_reported_by_stage_and_share():
     reports = []
     settings = EngineSettings(progress=lambda stage, share: reports.append((stage, share)))
     complete_linkage(make_rows("uniform", 200, 8, 3), 100, settings=settings)
-    assert reports[0] == ("near pairs of 200 clusters", 1.0)
-    assert reports[-1] == ("100 of 100 merges", 1.0)
+    assert reports[0] == ("0 of 100 merges, near pairs of 200 clusters", 1.0)
+    assert re.fullmatch(r"0 of 100 merges, [\d,]+ near pairs", reports[1][0])
+    assert reports[1][1] == 0
+    assert re.fullmatch(r"100 of 100 merges, [\d,]+ near pairs", reports[-1][0])
+    assert reports[-1][1] == 1
     reports.clear()
     complete_linkage(np.eye(90), 20, settings=settings)
-    assert reports[-3:] == [
-        ("all pairs of 90 rows", 0.0),
-        ("all pairs of 90 rows", 1.0),
-        ("70 of 70 merges", 1.0),
+    assert reports[-2:] == [
+        ("0 of 70 merges, all pairs of 90 rows", 0.0),
+        ("70 of 70 merges, all pairs of 90 rows", 1.0),
     ]
 
 

@@ -95,6 +95,9 @@ def test_numpys_integers_are_integers():
         {"block": (0, 5)},
         {"block": (5, -1)},
         {"block": (5, 2.5)},
+        {"block": (True, 5)},
+        {"pairs_bytes": -1},
+        {"pairs_bytes": 2.5},
         {"find_from": 0},
     ],
 )

@@ -88,8 +88,8 @@ def test_groups_merged_from_all_pairs_and_from_near_pairs_share_a_batch():
     reports = []
     choice = EngineSettings(progress=lambda stage, share: reports.append((stage, share)))
     together = list(linkage_trees(x, groups, [250, 5], settings=choice))
-    assert ("all pairs of 90 rows", 1.0) in reports
-    assert not any(stage == "all pairs of 300 rows" for stage, _ in reports)
+    assert any(stage.endswith("all pairs of 90 rows") for stage, _ in reports)
+    assert not any(stage.endswith("all pairs of 300 rows") for stage, _ in reports)
     for rows, tree in zip(groups, together, strict=True):
         assert tree == complete_linkage(x[rows], tree.n_clusters)
 

@@ -51,3 +51,14 @@ def test_settings_of_torch_are_put_back(precision, products):
     with numerics(precision, deterministic=True):
         assert settings() == (products, products, False, True)
     assert settings() == before
+
+
+def test_what_all_of_torch_has_is_not_made_a_setting_of_products(monkeypatch):
+    products = torch.backends.cuda.matmul
+    monkeypatch.setattr(products, "fp32_precision", "none")
+    monkeypatch.setattr(torch.backends, "fp32_precision", "tf32")
+    with numerics("float32"):
+        assert products.fp32_precision == "ieee"
+    assert products.fp32_precision == "tf32"
+    torch.backends.fp32_precision = "ieee"
+    assert products.fp32_precision == "ieee"
