@@ -53,12 +53,14 @@ def test_settings_of_torch_are_put_back(precision, products):
     assert settings() == before
 
 
-def test_what_all_of_torch_has_is_not_made_a_setting_of_products(monkeypatch):
-    products = torch.backends.cuda.matmul
-    monkeypatch.setattr(products, "fp32_precision", "none")
-    monkeypatch.setattr(torch.backends, "fp32_precision", "tf32")
-    with numerics("float32"):
-        assert products.fp32_precision == "ieee"
-    assert products.fp32_precision == "tf32"
-    torch.backends.fp32_precision = "ieee"
-    assert products.fp32_precision == "ieee"
+def test_what_all_of_torch_has_is_not_made_a_setting_of_products():
+    products, before = torch.backends.cuda.matmul, torch.backends.fp32_precision
+    products.fp32_precision = "none"
+    torch.backends.fp32_precision = "tf32"
+    try:
+        with numerics("float32"):
+            assert products.fp32_precision == "ieee"
+        assert products.fp32_precision == "tf32"
+    finally:
+        torch.backends.fp32_precision = before
+    assert products.fp32_precision == before
