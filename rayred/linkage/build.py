@@ -13,6 +13,7 @@ array([0, 1, 0, 1, 0])
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -34,7 +35,11 @@ _ONLY_METHOD = {"torch": "complete", "cuml": "single"}
 
 
 def complete_linkage(
-    x: ArrayLike, n_clusters: int = 1, *, settings: EngineSettings | None = None
+    x: ArrayLike,
+    n_clusters: int = 1,
+    *,
+    max_distance: float = math.inf,
+    settings: EngineSettings | None = None,
 ) -> Tree:
     """Cluster rows by complete linkage under cosine distance, exactly.
 
@@ -45,6 +50,9 @@ def complete_linkage(
     n_clusters
         The smallest number of clusters that the tree will be cut into, 1 to N. Merges above that
         cut are not computed: a larger number takes less time and memory.
+    max_distance
+        The largest height of a merge, 0 or more: the tree ends there if it has not ended before.
+        So `labels(tree.n_clusters)` are the clusters in which no two rows are farther apart.
     settings
         Device, block size and first threshold of the engine; chosen from the data and the machine
         by default. They do not change the tree.
@@ -57,13 +65,14 @@ def complete_linkage(
     Raises
     ------
     ValueError
-        `x` is not a matrix of finite real numbers, has a row of zeros, or `n_clusters` is not 1
-        to N.
+        `x` is not a matrix of finite real numbers, has a row of zeros, `n_clusters` is not 1 to
+        N, or `max_distance` is negative or NaN.
 
     Source: Defays, An efficient algorithm for a complete link method (1977).
     """
     array = as_matrix(x)
-    return next(complete_trees(array, [np.arange(len(array))], [n_clusters], settings))
+    everything = [np.arange(len(array))]
+    return next(complete_trees(array, everything, [n_clusters], settings, max_distance))
 
 
 def linkage_trees(
@@ -74,6 +83,7 @@ def linkage_trees(
     method: Method = "complete",
     backend: Backend = "auto",
     settings: EngineSettings | None = None,
+    max_distance: float = math.inf,
 ) -> Iterator[Tree]:
     """Yield one tree for each group of rows, each group clustered by itself.
 
@@ -94,6 +104,8 @@ def linkage_trees(
         memory. ``auto``: ``torch`` for complete linkage, otherwise ``scipy``.
     settings
         Settings of the ``torch`` back end; the others ignore them.
+    max_distance
+        The largest height of a merge, 0 or more: merges above it are not in the trees.
 
     Yields
     ------
@@ -104,7 +116,8 @@ def linkage_trees(
     ------
     ValueError
         The back end does not have the method, a row has no cosine distance (NaN, infinite or all
-        zero; the message names the row of `x`), or a number of clusters is not 1 to N_g.
+        zero; the message names the row of `x`), a number of clusters is not 1 to N_g, or the
+        distance is negative or NaN.
     """
     only = _ONLY_METHOD.get(backend, method)
     if only != method:
@@ -113,10 +126,11 @@ def linkage_trees(
             f" {'torch' if method == 'complete' else 'scipy'}"
         )
     if method == "complete" and backend != "scipy":
-        yield from complete_trees(x, groups, n_clusters, settings)
+        yield from complete_trees(x, groups, n_clusters, settings, max_distance)
         return
     for rows, count in zip(groups, n_clusters, strict=True):
         if backend == "cuml":
-            yield cuml_tree(x, count, rows)
+            tree = cuml_tree(x, count, rows)
         else:
-            yield scipy_tree(x, count, method, rows)
+            tree = scipy_tree(x, count, method, rows)
+        yield tree.up_to(max_distance)

@@ -35,7 +35,7 @@ from rayred.linkage.order import LowestPairs, ascending
 from rayred.linkage.pairs import cluster_factors, widen
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
-from rayred.linkage.tree import Tree, check_n_clusters
+from rayred.linkage.tree import Tree, check_distance, check_n_clusters
 
 BATCH_BYTES = 2**29
 """Bytes of the float64 rows of small groups that are clustered side by side."""
@@ -74,6 +74,7 @@ def complete_trees(
     groups: Sequence[NDArray[np.int64]],
     n_clusters: Sequence[int],
     settings: EngineSettings | None = None,
+    max_distance: float = math.inf,
 ) -> Iterator[Tree]:
     """Yield the complete-linkage tree of each group of rows, down to its number of clusters.
 
@@ -87,15 +88,18 @@ def complete_trees(
         G numbers, 1 to N: the smallest number of clusters that each tree will be cut into.
     settings
         How to compute; chosen from the data and the machine by default.
+    max_distance
+        The largest height of a merge: merges above it are not in the trees.
 
     Raises
     ------
     ValueError
-        A row has no cosine distance (NaN, infinite or all zero), or a number of clusters is not 1
-        to N.
+        A row has no cosine distance (NaN, infinite or all zero), a number of clusters is not 1 to
+        N, or the distance is negative or NaN.
     MemoryError
         Even the smallest blocks do not fit on the GPU.
     """
+    check_distance(max_distance)
     settings = settings or EngineSettings()
     batch: list[tuple[NDArray[np.int64], int]] = []
     held = 0
@@ -103,16 +107,19 @@ def complete_trees(
         check_n_clusters(count, 1, len(rows))
         size = 8 * len(rows) * max(x.shape[1], BATCH_WIDTH)
         if batch and held + size > BATCH_BYTES:
-            yield from _cluster_batch(x, batch, settings)
+            yield from _cluster_batch(x, batch, settings, max_distance)
             batch, held = [], 0
         batch.append((rows, count))
         held += size
     if batch:
-        yield from _cluster_batch(x, batch, settings)
+        yield from _cluster_batch(x, batch, settings, max_distance)
 
 
 def _cluster_batch(
-    x: NDArray[np.generic], batch: list[tuple[NDArray[np.int64], int]], settings: EngineSettings
+    x: NDArray[np.generic],
+    batch: list[tuple[NDArray[np.int64], int]],
+    settings: EngineSettings,
+    max_distance: float,
 ) -> Iterator[Tree]:
     """Yield the trees of some groups that are clustered side by side in one graph."""
     device = settings.torch_device()
@@ -120,7 +127,7 @@ def _cluster_batch(
     with full_float32():
         prepared = [distinct_rows(unit_rows(x, device, rows)) for rows, _ in batch]
         needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
-        forest = _Forest(prepared, needed, settings)
+        forest = _Forest(prepared, needed, settings, max_distance)
         while forest.unfinished():
             forest.grow()
     for group, (p, count) in enumerate(zip(prepared, counts, strict=True)):
@@ -132,7 +139,11 @@ class _Forest:
     """The clusters of all groups of a batch, and the merges found so far."""
 
     def __init__(
-        self, prepared: Sequence[DistinctRows], needed: Sequence[int], settings: EngineSettings
+        self,
+        prepared: Sequence[DistinctRows],
+        needed: Sequence[int],
+        settings: EngineSettings,
+        max_distance: float,
     ) -> None:
         device = settings.torch_device()
         sizes = [len(p.unit) for p in prepared]
@@ -161,6 +172,7 @@ class _Forest:
         self.threshold = [-1.0] * len(sizes)
         """For each group, t of the last stage; negative before the first."""
         self.settings = settings
+        self.max_distance = max_distance
         self.block = settings.block or (CUDA_BLOCK if device.type == "cuda" else CPU_BLOCK)
         self.merges: list[tuple[Tensor, Tensor, Tensor]] = []
         """Of each stage: the two clusters and the distance of every merge, by ascending rank."""
@@ -197,6 +209,8 @@ class _Forest:
             # As in the first stage: near clusters by the square of the share still to be merged.
             growth = (left / now * was / max(done, 1)) ** 2
             self.degree[group] *= min(1.5 * growth, 256.0)
+            if self.threshold[group] >= self.max_distance:
+                self.needed[group] = 0
         self._report(path, 1.0)
 
     def merges_of(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -241,8 +255,9 @@ class _Forest:
         pairs, heights = dense_merges(self.unit[first:end])
         # The tree is unique, so its lowest merges are those found before.
         done, needed = end - first - self.clusters[group], int(self.needed[group])
-        low, high = torch.from_numpy(first + pairs[done : done + needed]).to(self.rows.device).T
-        distance = torch.from_numpy(heights[done : done + needed]).to(self.unit.device)
+        stop = min(done + needed, int((heights <= self.max_distance).sum()))
+        low, high = torch.from_numpy(first + pairs[done:stop]).to(self.rows.device).T
+        distance = torch.from_numpy(heights[done:stop]).to(self.unit.device)
         self.merges.append((low, high, distance))
         self.needed[group] = 0
         self._report(path, 1.0)
@@ -262,7 +277,7 @@ class _Forest:
         unit = self.unit[first:end]
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
         left, right, slack = cluster_factors(unit, cluster, names)
-        limit = self._next_threshold(group, left, right)
+        limit = min(self._next_threshold(group, left, right), self.max_distance)
         most = self._pairs_worth_listing(group)
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None

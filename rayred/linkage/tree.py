@@ -52,6 +52,18 @@ class Tree:
         """The smallest number of clusters that the tree can be cut into, N − M."""
         return self.n_rows - len(self.children)
 
+    def up_to(self, distance: float) -> Tree:
+        """Return the tree without its merges above a height.
+
+        Raises
+        ------
+        ValueError
+            The height is negative or NaN.
+        """
+        check_distance(distance)
+        merges = int(np.searchsorted(self.heights, distance, side="right"))
+        return Tree(self.n_rows, self.children[:merges], self.heights[:merges])
+
     def labels(self, n_clusters: int) -> NDArray[np.int64]:
         """Cut the tree into clusters, in time O(N).
 
@@ -126,6 +138,12 @@ def check_n_clusters(n_clusters: Any, smallest: int, n_rows: int) -> None:
         raise ValueError(
             f"n_clusters is {n_clusters!r}; expected an integer from {smallest} to {n_rows}"
         )
+
+
+def check_distance(max_distance: float) -> None:
+    """Raise ValueError unless the largest height of a merge is a number of 0 or more."""
+    if not max_distance >= 0:
+        raise ValueError(f"max_distance is {max_distance!r}; expected 0 or more")
 
 
 def number_by_first_row(labels: NDArray[np.integer]) -> NDArray[np.int64]:
