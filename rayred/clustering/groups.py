@@ -1,6 +1,6 @@
 """Redundant groups of labelled embeddings: the way from embeddings to the rows that are kept.
 
-Legend: N rows, D embedding dimensions, C classes, n rows of a task, R near pairs.
+Legend: N rows, D embedding dimensions, C classes, n rows of a task.
 
 >>> import numpy as np
 >>> x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1], [0.5, 0.5], [0.5, 0.4]])
@@ -11,17 +11,13 @@ Legend: N rows, D embedding dimensions, C classes, n rows of a task, R near pair
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from rayred.clustering.checks import (
     ZeroRows,
@@ -30,11 +26,12 @@ from rayred.clustering.checks import (
     rows_of_classes,
     with_directions,
 )
+from rayred.clustering.large_class import PairFinder
+from rayred.clustering.maps import TASKS_A_WORKER, Map, Report, reports_of
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import Linkage
 from rayred.linkage import EngineSettings, Tree, linkage_trees, representatives
 from rayred.linkage.closest import representatives_on_gpu
-from rayred.linkage.pairs import even_strips, near_pairs
 from rayred.linkage.rows import as_matrix
 from rayred.progress import progress_bar
 
@@ -42,23 +39,6 @@ SPREAD_ROWS = 50_000
 """Rows from which on one class is spread over all workers, strip by strip."""
 TASK_BYTES = 2**28
 """Size of the embeddings of a task, unless a single class has more."""
-TASKS_A_WORKER = 4
-"""Tasks that a worker's share is cut into, so that no worker waits long for the last."""
-
-A = TypeVar("A")
-B = TypeVar("B")
-Map = Callable[[Callable[[A], B], Iterable[A]], Iterable[B]]
-"""Calls a function on every task and returns the results in any order, as the built-in `map`."""
-Report = Callable[[str], None]
-"""Takes a text that says how far a task has come; an empty one when it has ended."""
-
-
-@runtime_checkable
-class ReportingMap(Protocol):
-    """A map whose tasks can say how far they have come, wherever they run."""
-
-    def reports(self, show: Report) -> AbstractContextManager[Report]:
-        """Give what tasks call with a text, which `show` is then called with here."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +179,7 @@ def grow_trees(
         with progress_bar("trees of large classes", "class", len(large)) as bar:
             settings = EngineSettings(
                 device="cpu",
-                find=_PairFinder(map, workers, device),
+                find=PairFinder(map, workers, device),
                 find_from=spread_rows,
                 progress=partial(_tell, bar.set_postfix_str),
             )
@@ -246,19 +226,12 @@ def _each_class(
     found: dict[int, Any] = {}
     with (
         progress_bar(title, "class", len(classes)) as bar,
-        _reports(map, bar.set_postfix_str) as report,
+        reports_of(map, bar.set_postfix_str) as report,
     ):
         for values in map(partial(function, report), arguments):
             found |= values
             bar.update(len(values))
     return found
-
-
-def _reports(map: Map[Any, Any], show: Report) -> AbstractContextManager[Report | None]:
-    """Return a context that gives what tasks of a map call to have a text shown, if they can."""
-    if isinstance(map, ReportingMap):
-        return map.reports(show)
-    return nullcontext(show if map is builtins.map else None)
 
 
 def _tell(report: Report, stage: str, share: float) -> None:
@@ -308,64 +281,3 @@ def _places(classes: Sequence[_Class]) -> Iterator[NDArray[np.int64]]:
     for one in classes:
         yield np.arange(first, first + len(one.rows))
         first += len(one.rows)
-
-
-@dataclass(frozen=True)
-class _PairFinder:
-    """Finds the near pairs of one large class by all workers, each in strips of rows."""
-
-    map: Map[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
-    workers: int
-    device: str | None
-
-    def __call__(
-        self,
-        left: Tensor,
-        right: Tensor,
-        limit: float,
-        block: tuple[int, int],
-        most: int,
-        report: Callable[[float], None],
-    ) -> tuple[Tensor, Tensor] | None:
-        """Return all pairs that `rayred.linkage.pairs.near_pairs` yields, (R,) rows each.
-
-        If there are more than `most`, `None`.
-        """
-        strips = even_strips(len(left), TASKS_A_WORKER * self.workers)
-        find = partial(
-            _pairs_of_strip, left.numpy(), right.numpy(), limit, block, most, self.device
-        )
-        parts = []
-        found = 0
-        for part in self.map(find, strips):
-            found += most + 1 if part is None else len(part[0])
-            if found > most:
-                return None
-            parts.append(part)
-            report(len(parts) / len(strips))
-        i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-        return torch.from_numpy(i), torch.from_numpy(j)
-
-
-def _pairs_of_strip(
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
-    limit: float,
-    block: tuple[int, int],
-    most: int,
-    device: str | None,
-    strip: tuple[int, int],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return the near pairs of one strip of rows with all rows after them, at most so many."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    factors = torch.tensor(left, device=device), torch.tensor(right, device=device)
-    i: list[Tensor] = [torch.empty(0, dtype=torch.int64, device="cpu")]
-    j = i.copy()
-    found = 0
-    for rows, columns in near_pairs(*factors, limit, block, strip):
-        found += len(rows)
-        if found > most:
-            return None
-        i.append(rows.cpu())
-        j.append(columns.cpu())
-    return torch.cat(i).numpy(), torch.cat(j).numpy()

@@ -1,0 +1,79 @@
+"""The near pairs of one large class, found by all workers.
+
+Legend: K clusters, D embedding dimensions, R near pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rayred.clustering.maps import TASKS_A_WORKER, Map
+from rayred.linkage.pairs import even_strips, near_pairs
+
+
+@dataclass(frozen=True)
+class PairFinder:
+    """Finds the near pairs of one large class by all workers, each in strips of rows."""
+
+    map: Map[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
+    workers: int
+    device: str | None
+
+    def __call__(
+        self,
+        left: Tensor,
+        right: Tensor,
+        limit: float,
+        block: tuple[int, int],
+        most: int,
+        report: Callable[[float], None],
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return all pairs that `rayred.linkage.pairs.near_pairs` yields, (R,) rows each.
+
+        If there are more than `most`, `None`.
+        """
+        strips = even_strips(len(left), TASKS_A_WORKER * self.workers)
+        find = partial(
+            _pairs_of_strip, left.numpy(), right.numpy(), limit, block, most, self.device
+        )
+        parts = []
+        found = 0
+        for part in self.map(find, strips):
+            found += most + 1 if part is None else len(part[0])
+            if found > most:
+                return None
+            parts.append(part)
+            report(len(parts) / len(strips))
+        i, j = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        return torch.from_numpy(i), torch.from_numpy(j)
+
+
+def _pairs_of_strip(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    limit: float,
+    block: tuple[int, int],
+    most: int,
+    device: str | None,
+    strip: tuple[int, int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return the near pairs of one strip of rows with all rows after them, at most so many."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    factors = torch.tensor(left, device=device), torch.tensor(right, device=device)
+    i: list[Tensor] = [torch.empty(0, dtype=torch.int64, device="cpu")]
+    j = i.copy()
+    found = 0
+    for rows, columns in near_pairs(*factors, limit, block, strip):
+        found += len(rows)
+        if found > most:
+            return None
+        i.append(rows.cpu())
+        j.append(columns.cpu())
+    return torch.cat(i).numpy(), torch.cat(j).numpy()
