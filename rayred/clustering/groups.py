@@ -11,6 +11,7 @@ Legend: N rows, D embedding dimensions, C classes, n rows of a task.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -116,19 +117,45 @@ def redundant_groups(
         _check_trees(trees, x, labels)
         if len(fractions):
             check_rows(x, labels, zero_rows=zero_rows)
-    counts = [[kept_images(len(rows), f) for f in fractions] for rows in trees.members]
+    counts = [[kept_images(len(rows), f) for rows in trees.members] for f in fractions]
+    chosen = kept_rows(x, trees, counts, linkage, map=map, workers=workers)
+    return RedundantGroups(trees, dict(zip(fractions, chosen, strict=True)))
+
+
+def kept_rows(
+    x: NDArray[Any],
+    trees: ClassTrees,
+    counts: Sequence[Sequence[int]],
+    linkage: Linkage,
+    *,
+    map: Map[Any, Any] = map,
+    workers: int = 1,
+) -> list[NDArray[np.int64]]:
+    """Return the row of each group that is closest to its centre.
+
+    The second half of `redundant_groups`, with the same parameters.
+
+    Parameters
+    ----------
+    counts
+        One or more cuts, each the number of groups of every class.
+
+    Returns
+    -------
+    kept
+        The rows of each cut, (n,) int64 ascending.
+    """
     classes = [
-        _Class(label, rows, tree=tree, counts=counts[label])
+        _Class(label, rows, tree=tree, counts=[cut[label] for cut in counts])
         for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True))
     ]
     find = partial(_representatives, linkage)
-    asked = classes if len(fractions) else []
+    asked = classes if len(counts) else []
     chosen = _each_class("images", find, x, asked, linkage, map, workers)
-    kept = {
-        fraction: np.sort(np.concatenate([chosen[label][place] for label in range(len(classes))]))
-        for place, fraction in enumerate(fractions)
-    }
-    return RedundantGroups(trees, kept)
+    return [
+        np.sort(np.concatenate([chosen[label][place] for label in range(len(classes))]))
+        for place in range(len(counts))
+    ]
 
 
 def _check_trees(trees: ClassTrees, x: NDArray[Any], labels: ArrayLike) -> None:
@@ -151,11 +178,13 @@ def grow_trees(
     device: str | None = None,
     spread_rows: int = SPREAD_ROWS,
     zero_rows: ZeroRows = "refuse",
+    max_distance: float = math.inf,
 ) -> ClassTrees:
     """Cluster each class down to the clusters of the smallest fraction wanted.
 
     The first half of `redundant_groups`, with the same parameters; `spread_rows` is the number of
-    rows from which on one class is spread over several workers.
+    rows from which on one class is spread over several workers, and `max_distance` the height at
+    which a tree ends if it has not ended before.
 
     Raises
     ------
@@ -173,7 +202,7 @@ def grow_trees(
     spreads = workers > 1 and linkage.method == "complete" and linkage.backend != "scipy"
     large = [one for one in classes if spreads and len(one.rows) >= spread_rows]
     small = [one for one in classes if one not in large]
-    grow = partial(_trees, linkage, device)
+    grow = partial(_trees, linkage, device, max_distance)
     trees: dict[int, Tree] = _each_class("trees", grow, x, small, linkage, map, workers)
     if large:
         with progress_bar("trees of large classes", "class", len(large)) as bar:
@@ -186,7 +215,9 @@ def grow_trees(
             for one in large:
                 rows = with_directions(x[one.rows])
                 everything = [np.arange(len(rows))]
-                grown = linkage_trees(rows, everything, one.counts, settings=settings)
+                grown = linkage_trees(
+                    rows, everything, one.counts, settings=settings, max_distance=max_distance
+                )
                 trees[one.label] = next(grown)
                 bar.update()
     return ClassTrees(tuple(members), tuple(trees[label] for label in range(len(members))))
@@ -239,12 +270,22 @@ def _tell(report: Report, stage: str, share: float) -> None:
 
 
 def _trees(
-    linkage: Linkage, device: str | None, report: Report | None, task: _Task
+    linkage: Linkage,
+    device: str | None,
+    max_distance: float,
+    report: Report | None,
+    task: _Task,
 ) -> dict[int, Tree]:
     x, classes = task
     progress = None if report is None else partial(_tell, report)
     settings = EngineSettings(device=device, progress=progress)
-    grow = partial(linkage_trees, method=linkage.method, backend=linkage.backend, settings=settings)
+    grow = partial(
+        linkage_trees,
+        method=linkage.method,
+        backend=linkage.backend,
+        settings=settings,
+        max_distance=max_distance,
+    )
     places = dict(zip(classes, _places(classes), strict=True))
     has_direction: NDArray[np.bool_] = np.any(x, axis=1)
     plain = [one for one in classes if has_direction[places[one]].all()]

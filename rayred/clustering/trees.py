@@ -5,6 +5,7 @@ Legend: C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +24,20 @@ class ClassTrees:
     trees: tuple[Tree, ...]
 
     def groups(self, fraction: float) -> NDArray[np.int64]:
-        """Return the redundant group of every image at a fraction, numbered over all classes.
+        """Return the redundant group of every image at a fraction, (N,) int64, as `groups_at`."""
+        return self.groups_at([kept_images(len(rows), fraction) for rows in self.members])
+
+    def groups_at(self, counts: Sequence[int]) -> NDArray[np.int64]:
+        """Return the redundant group of every image where each class has so many.
 
         Returns
         -------
         groups
-            (N,) int64, class after class.
+            (N,) int64, numbered over all classes, class after class.
         """
         groups = np.empty(sum(len(rows) for rows in self.members), dtype=np.int64)
         first = 0
-        for rows, tree in zip(self.members, self.trees, strict=True):
-            count = kept_images(len(rows), fraction)
+        for rows, tree, count in zip(self.members, self.trees, counts, strict=True):
             groups[rows] = first + tree.labels(count)
             first += count
         return groups

@@ -159,9 +159,9 @@ class _Forest:
         self.cluster = self.rows
         """(R,) the cluster of every row, identified by its lowest row."""
         self.needed = torch.tensor(needed, device=device)
-        """(G,) the number of merges still missing in each group."""
-        self.wanted = sum(needed)
-        """The number of merges wanted in all groups."""
+        """(G,) the number of merges still missing in each group; below 0: equal rows have more."""
+        self.wanted = sum(max(0, count) for count in needed)
+        """The number of merges wanted in all groups, but for those of equal rows."""
         self.degree = [
             max(2.0, FIRST_DENSITY * (count / size) ** 2)
             for count, size in zip(needed, sizes, strict=True)
@@ -264,7 +264,7 @@ class _Forest:
 
     def _report(self, path: str, share: float) -> None:
         if self.settings.progress is not None:
-            done = self.wanted - int(self.needed.sum())
+            done = self.wanted - int(self.needed.clamp(min=0).sum())
             self.settings.progress(f"{done:,} of {self.wanted:,} merges, {path}", share)
 
     def _near_clusters(self, group: int) -> FarthestPairs | None:

@@ -210,6 +210,15 @@ def test_progress_is_reported_by_stage_and_share():
     ]
 
 
+def test_progress_counts_no_merges_of_equal_rows():
+    reports = []
+    settings = EngineSettings(progress=lambda stage, _: reports.append(stage))
+    x = np.vstack([np.eye(4), np.ones((20, 4))])
+    list(linkage_trees(x, [np.arange(4), np.arange(4, 24)], [1, 10], settings=settings))
+    assert reports[0].startswith("0 of 3 merges, ")
+    assert reports[-1].startswith("3 of 3 merges, ")
+
+
 def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
     x = make_rows("uniform", 400, 8, 7)
     expected = complete_linkage(x, 300)

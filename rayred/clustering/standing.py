@@ -1,0 +1,61 @@
+"""Which kept row stands for each row of a data set, and how far it is.
+
+Legend: N rows, D embedding dimensions, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rayred.clustering.checks import with_directions
+from rayred.clustering.trees import ClassTrees
+from rayred.linkage.pairs import pair_distances
+from rayred.linkage.rows import unit_rows
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands for each row."""
+
+    group: NDArray[np.int64]
+    """(N,) the redundant group of each row."""
+    representative: NDArray[np.int64]
+    """(N,) the row that is kept of that group."""
+    distance: NDArray[np.float64]
+    """(N,) cosine distance of each row to it; 0 for rows that are kept."""
+
+    @classmethod
+    def of(
+        cls, x: NDArray[Any], trees: ClassTrees, counts: Sequence[int], kept: NDArray[np.int64]
+    ) -> Standing:
+        """Measure what stands for each row.
+
+        Parameters
+        ----------
+        x
+            (N, D) embeddings, for example a memory map, of which one class after another is read.
+        trees
+            Trees of the classes.
+        counts
+            C numbers of groups, one a class.
+        kept
+            One row of each group.
+        """
+        group = trees.groups_at(counts)
+        of_group = np.empty(len(kept), np.int64)
+        of_group[group[kept]] = kept
+        representative = of_group[group]
+        distance = np.zeros(len(group))
+        for rows in trees.members:
+            others = np.flatnonzero(representative[rows] != rows)
+            unit = unit_rows(with_directions(x[rows]))
+            places = np.searchsorted(rows, representative[rows[others]])
+            pairs = torch.from_numpy(others), torch.from_numpy(places)
+            distance[rows[others]] = pair_distances(unit, *pairs).numpy()
+        return cls(group, representative, distance)
