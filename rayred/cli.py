@@ -76,7 +76,41 @@ def parser() -> argparse.ArgumentParser:
 
     prune = commands.add_parser("prune", help="keep one image of every group of redundant images")
     prune.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
-    _add_keep(prune, "images")
+    where = prune.add_mutually_exclusive_group()
+    where.add_argument(
+        "--keep",
+        metavar="FRACTION",
+        type=_fraction,
+        help="share of each class's images to keep, above 0 and at most 1, as in 0.9 (default: a"
+        " table says what several cuts would do, and nothing is pruned)",
+    )
+    where.add_argument(
+        "--max-distance",
+        metavar="D",
+        type=_distance,
+        help="largest cosine distance of two images of a group, 0 to 2, the same for all classes"
+        " (default: --keep decides)",
+    )
+    prune.add_argument(
+        "--allocate",
+        metavar="{class,common}",
+        choices=["class", "common"],
+        default="class",
+        help="class: --keep is the share of each class; common: it is the share of all images, by"
+        " one distance, so that classes with more redundant images give more (default: class)",
+    )
+    prune.add_argument(
+        "--floor",
+        metavar="N",
+        type=_count,
+        default=1,
+        help="fewest images of a class to keep, if it has so many (default: 1)",
+    )
+    prune.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say what would be kept (default: write it)",
+    )
     prune.add_argument(
         "--out",
         metavar="DIR",
@@ -206,6 +240,22 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _distance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"{text}: expected a cosine distance, 0 to 2")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of 1 or more")
+    return int(text)
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text}: expected a port from 1 to 65535")
@@ -281,19 +331,39 @@ def _experiments(_: argparse.Namespace) -> int:
 
 
 def _prune(given: argparse.Namespace) -> int:
-    from rayred.pruning import prune
+    from rayred.pruned_tables import summary_table
+    from rayred.pruning import look, prune
 
+    again = {"address": given.address, "fresh": given.fresh, "update": given.update}
+    if given.keep is None and given.max_distance is None:
+        summaries = look(
+            given.dataset,
+            given.out,
+            floor=given.floor,
+            embeddings=given.embeddings,
+            overrides=given.overrides,
+            **again,
+        )
+        show(summary_table(summaries))
+        show("nothing is pruned; choose one: the same command with the cut, or --max-distance D")
+        return 0
     pruned = prune(
         given.dataset,
         given.keep,
         given.out,
+        max_distance=given.max_distance,
+        allocate=given.allocate,
+        floor=given.floor,
         embeddings=given.embeddings,
         link=given.link,
+        dry_run=given.dry_run,
         overrides=given.overrides,
-        address=given.address,
-        fresh=given.fresh,
-        update=given.update,
+        **again,
     )
+    if given.dry_run:
+        show(summary_table([pruned.summary]))
+        show("nothing is pruned (--dry-run)")
+        return 0
     show(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
     return 0
 

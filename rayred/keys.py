@@ -166,9 +166,25 @@ def report(*, study: str, name: str, parts: Values) -> str:
     return digest("report", 1, {"study": study, "name": name, "parts": parts})
 
 
-def pruned(*, dataset: str, trees: str, fraction: float) -> str:
-    """Return the key of a smaller data set, by the digests of the data set and of the trees."""
-    return digest("pruned", 1, {"dataset": dataset, "trees": trees, "fraction": fraction})
+def cut_trees(*, embeddings: str, linkage: Values, cut: Values) -> str:
+    """Return the key of the trees of all classes, down to a cut of a smaller data set.
+
+    Parameters
+    ----------
+    embeddings
+        Digest of the embeddings' content.
+    linkage
+        Settings of the linkage that decide trees.
+    cut
+        Values of the cut.
+    """
+    return digest("cut-trees", 1, {"embeddings": embeddings, "linkage": linkage, "cut": cut})
+
+
+def pruned(*, dataset: str, embeddings: str, trees: str, cut: Values) -> str:
+    """Return the key of a smaller data set, by the digests of what it is made of and its cut."""
+    inputs = {"dataset": dataset, "embeddings": embeddings, "trees": trees, "cut": cut}
+    return digest("pruned", 2, inputs)
 
 
 def array(values: NDArray[Any]) -> str:

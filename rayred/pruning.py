@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rayred import keys
 from rayred.clustering.array_files import read_embeddings
 from rayred.clustering.checks import check_rows
+from rayred.clustering.cuts import Cut
+from rayred.clustering.groups import grow_trees, kept_rows
+from rayred.clustering.on_ray import RayMap
+from rayred.clustering.standing import Standing
+from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
-from rayred.errors import ConfigError, DataError
-from rayred.files import Link, check_link, write_array
-from rayred.job import begin, open_job
+from rayred.errors import ConfigError, DataError, RunFolderError
+from rayred.files import Link, check_link
+from rayred.job import Job, begin, open_job
 from rayred.kept_images import keep_images
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
-from rayred.pipeline import choose_subsets, cluster_classes, embed, train_reference
+from rayred.pipeline import clustering_errors, embed, train_reference
 from rayred.places import check_places
-from rayred.results.trial import FULL
-from rayred.selection import Subset, subset_name
-from rayred.store import Made, Stage
+from rayred.pruned_tables import PRUNED, Chosen, Summary
+from rayred.selection import Subset
+from rayred.stages import TREES
+from rayred.store import Made
+from rayred.study import emptied_classes, zero_embeddings
+
+logger = logging.getLogger(__name__)
+
+Allocate = Literal["class", "common"]
+"""Whether each class keeps its fraction, or all images together."""
+SHARES = (0.95, 0.9, 0.8, 0.7, 0.5)
+"""Shares to keep of which `look` says what they would do."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +50,27 @@ class Pruned:
     """A data set made smaller."""
 
     folder: Path
-    """Folder with `kept.npy`, `groups.parquet` and, of an image folder, `images/`."""
+    """Folder with `kept.npy`, `kept.txt`, `discarded.csv`, `groups.parquet` and, of an image
+    folder, `images/`."""
     kept: Subset
     """(n,) int64, ascending: the rows of the data set that are kept."""
     n_images: int
     """Images of the whole data set."""
+    summary: Summary
+    """What the cut does, in a few numbers."""
 
 
 def prune(
     dataset: str,
-    keep: float,
+    keep: float | None,
     out: Path | str,
     *,
+    max_distance: float | None = None,
+    allocate: Allocate = "class",
+    floor: int = 1,
     embeddings: Path | None = None,
     link: Link = "copy",
+    dry_run: bool = False,
     overrides: Sequence[str] = (),
     address: str | None = None,
     fresh: bool = False,
@@ -62,15 +83,27 @@ def prune(
     dataset
         Name of the data set; of a ``folder:PATH``, PATH/CLASS/* will do.
     keep
-        Fraction of every class to keep, in (0, 1].
+        Fraction of every class to keep, in (0, 1], or with ``allocate="common"`` of all images;
+        `None` if there is a `max_distance`.
     out
         Folder for the result.
+    max_distance
+        Largest cosine distance of two images of a group, 0 to 2, in place of `keep`: one height for
+        all classes.
+    allocate
+        ``class``: each class keeps its fraction. ``common``: the fraction of all images is kept by
+        one distance for all classes, so that classes with more redundant images give more.
+    floor
+        Fewest images of a class to keep, if it has so many.
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
     link
         How the kept image files are put into ``images/``: as copies, which share the disk's blocks
         with the originals where the file system can do so; as hard links; or as symbolic links.
+    dry_run
+        Only find out what would be kept: neither tables nor images are written. The reference model
+        and its embeddings are, so that the next call goes on from them.
     overrides
         ``key.path=value`` settings of the reference training and the linkage.
     address
@@ -78,43 +111,102 @@ def prune(
     fresh
         Start over in a folder that holds an earlier run.
     update
-        Go on in a folder that holds another config: only what depends on the changes is made again.
+        Go on in a folder that holds another config or cut: only what depends on the changes is
+        made again.
 
     Raises
     ------
     RayredError
         Something cannot be used as given, or failed; the message says what to do.
     """
-    experiment = _experiment(dataset, keep, overrides).with_absolute_paths()
-    path = Path(out)
-    check_places(experiment, path, *([embeddings] if embeddings else []))
-    experiment = begin(experiment, path, fresh=fresh, update=update)
+    try:
+        cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
+    except ValueError as error:
+        raise ConfigError(f"prune: {error}") from error
+    settings = _Settings(dataset, Path(out), embeddings, link, overrides, address, fresh, update)
+    with _spaces(settings) as (job, space, map):
+        if not (dry_run or fresh or update):
+            _check_cut(job, cut)
+        for note in _rounded_away(job.dataset, cut):
+            logger.warning("%s", note)
+        trees = _trees(job, space, map, cut, keep=not dry_run)
+        chosen, summary = _choose(job, space, trees.value, map, cut)
+        if not dry_run:
+            key = keys.pruned(
+                dataset=job.dataset.digest,
+                embeddings=space.digest,
+                trees=trees.digest,
+                cut=cut.values(),
+            )
+            job.store.keep(PRUNED, key, lambda: chosen)
+            keep_images(job.store, chosen.split, chosen.kept, key, link)
+            job.store.finish()
+        rows = chosen.split.rows[chosen.kept]
+        return Pruned(job.store.path, rows, len(chosen.split), summary)
+
+
+def look(
+    dataset: str,
+    out: Path | str,
+    *,
+    floor: int = 1,
+    embeddings: Path | None = None,
+    overrides: Sequence[str] = (),
+    address: str | None = None,
+    fresh: bool = False,
+    update: bool = False,
+) -> list[Summary]:
+    """Return what several cuts would do, of every class and by one distance: nothing is pruned.
+
+    Parameters and errors are those of `prune`; the reference model and its embeddings are kept in
+    `out`, so that pruning goes on from them.
+    """
+    settings = _Settings(dataset, Path(out), embeddings, "copy", overrides, address, fresh, update)
+    with _spaces(settings) as (job, space, map):
+        summaries = []
+        for common in (False, True):
+            cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
+            trees = _trees(job, space, map, cuts[-1], keep=False)
+            summaries += [_choose(job, space, trees.value, map, cut)[1] for cut in cuts]
+        return summaries
+
+
+@dataclass(frozen=True)
+class _Settings:
+    dataset: str
+    out: Path
+    embeddings: Path | None
+    link: Link
+    overrides: Sequence[str]
+    address: str | None
+    fresh: bool
+    update: bool
+
+
+@contextmanager
+def _spaces(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
+    """Open the folder and the embeddings of the images, and what maps the work on classes."""
+    experiment = _experiment(given.dataset, given.overrides).with_absolute_paths()
+    check_places(experiment, given.out, *([given.embeddings] if given.embeddings else []))
+    again = {"fresh": given.fresh, "update": given.update}
+    experiment = begin(experiment, given.out, **again)
     whole_images = experiment.needs_whole_images()
     images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
-    check_link(link, images.folder, path)
+    check_link(given.link, images.folder, given.out)
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
-    given = None if embeddings is None else _given(embeddings, images)
+    space = None if given.embeddings is None else _given(given.embeddings, images)
     with (
-        connect(address) as cluster,
-        open_job(experiment, path, whole, cluster, fresh=fresh, update=update) as job,
+        connect(given.address) as cluster,
+        open_job(experiment, given.out, whole, cluster, **again) as job,
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
-        space = given or embed(job, train_reference(job))
-        trees = cluster_classes(job, space, map)
-        subsets = choose_subsets(job, space, trees, map)
-        kept = subsets[subset_name("semantic" if keep < 1 else FULL, keep, 0)]
-        chosen = Chosen(images, kept, trees.value.groups(keep))
-        key = keys.pruned(dataset=whole.digest, trees=trees.digest, fraction=keep)
-        job.store.keep(PRUNED, key, lambda: chosen)
-        keep_images(job.store, images, kept, key, link)
-        job.store.finish()
-    return Pruned(job.store.path, images.rows[kept], len(images))
+        yield job, space or embed(job, train_reference(job)), map
 
 
-def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experiment:
-    sweep = {"fractions": [keep], "selectors": ["semantic"], "trials": 1}
+def _experiment(dataset: str, overrides: Sequence[str]) -> Experiment:
+    sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
     settings: dict[str, Any] = {"dataset": dataset, "sweep": sweep}
     if dataset.startswith("parquet:"):
         settings["data"] = {"test": dataset}
@@ -122,6 +214,62 @@ def _experiment(dataset: str, keep: float, overrides: Sequence[str]) -> Experime
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
     return experiment
+
+
+def _check_cut(job: Job, cut: Cut) -> None:
+    before = job.store.current(PRUNED)
+    if before is not None and before.value != cut:
+        raise RunFolderError(
+            f"{job.store.path} holds a smaller data set of another cut ({before.value.sentence()});"
+            " --update makes it this one, --fresh starts over, or choose another --out"
+        )
+
+
+def _rounded_away(dataset: Dataset, cut: Cut) -> list[str]:
+    return [] if cut.keep is None or cut.common else emptied_classes(dataset, [cut.keep])
+
+
+def _trees(
+    job: Job, space: Made[NDArray[Any]], map: RayMap, cut: Cut, *, keep: bool
+) -> Made[ClassTrees]:
+    """Return trees of all classes that are deep enough for a cut; the folder keeps them or not."""
+    linkage, labels = job.experiment.linkage, job.dataset.train.labels
+
+    def grow(fraction: float, max_distance: float) -> ClassTrees:
+        return grow_trees(
+            space.value,
+            labels,
+            fraction,
+            linkage,
+            map=map,
+            workers=map.workers,
+            device=map.device,
+            zero_rows="apart",
+            max_distance=max_distance,
+        )
+
+    def make() -> ClassTrees:
+        with clustering_errors():
+            for note in zero_embeddings(job.dataset, space.value):
+                logger.warning("%s", note)
+            return cut.trees(grow, job.dataset.train.class_sizes().tolist())
+
+    if not keep:
+        return Made(make(), "", "")
+    key = keys.cut_trees(embeddings=space.digest, linkage=linkage.deciding(), cut=cut.values())
+    return job.store.run(TREES, key, make)
+
+
+def _choose(
+    job: Job, space: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, cut: Cut
+) -> tuple[Chosen, Summary]:
+    """Return the images that a cut keeps, and what it does in a few numbers."""
+    counts = cut.counts(trees)
+    linkage = job.experiment.linkage
+    [kept] = kept_rows(space.value, trees, [counts], linkage, map=map, workers=map.workers)
+    standing = Standing.of(space.value, trees, counts, kept)
+    chosen = Chosen(job.dataset.train, kept, standing, cut)
+    return chosen, Summary.of(chosen, trees.height_at(counts))
 
 
 def _given(path: Path, images: Split) -> Made[NDArray[Any]]:
@@ -140,34 +288,3 @@ def _given(path: Path, images: Split) -> Made[NDArray[Any]]:
         raise DataError(f"{path}: {error}") from error
     digest = keys.array(embeddings)
     return Made(embeddings, digest, digest)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which images of a data set are kept, and why the others are not."""
-
-    split: Split
-    """The N images."""
-    kept: NDArray[np.int64]
-    """(n,) int64, which of the N images are kept, ascending."""
-    groups: NDArray[np.int64]
-    """(N,) redundant group of every image."""
-
-
-def _save_tables(folder: Path, chosen: Chosen) -> None:
-    """Write kept.npy and groups.parquet."""
-    split, kept = chosen.split, chosen.kept
-    write_array(folder / "kept.npy", split.rows[kept])
-    table = pa.table(
-        {
-            "index": split.rows,
-            "name": list(split.names),
-            "class": [split.classes[label] for label in split.labels],
-            "group": chosen.groups,
-            "kept": np.isin(np.arange(len(split)), kept),
-        }
-    )
-    pq.write_table(table, folder / "groups.parquet")
-
-
-PRUNED = Stage[Chosen, None]("pruned", _save_tables, lambda _: None)

@@ -42,6 +42,14 @@ class ClassTrees:
             first += count
         return groups
 
+    def height_at(self, counts: Sequence[int]) -> float:
+        """Return the height of the highest merge where each class has so many groups; 0: none."""
+        merges = [len(rows) - count for rows, count in zip(self.members, counts, strict=True)]
+        return max(
+            (float(tree.heights[m - 1]) for tree, m in zip(self.trees, merges, strict=True) if m),
+            default=0.0,
+        )
+
 
 def save_trees(path: Path, trees: ClassTrees) -> None:
     """Write all trees into one .npz file: arrays of all classes one after another."""

@@ -1,0 +1,161 @@
+"""The files that say what a smaller data set keeps, and why the rest is not kept.
+
+Legend: N images, n of them kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rayred.clustering.cuts import Cut
+from rayred.clustering.standing import Standing
+from rayred.data import Split
+from rayred.files import write_array
+from rayred.store import Stage
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which images of a data set are kept, and what stands for the others."""
+
+    split: Split
+    """The N images."""
+    kept: NDArray[np.int64]
+    """(n,) int64, which of the N images are kept, ascending."""
+    standing: Standing
+    """What stands for each of the N images."""
+    cut: Cut
+    """Where the trees were cut."""
+
+
+def _save(folder: Path, chosen: Chosen) -> None:
+    split, standing = chosen.split, chosen.standing
+    write_array(folder / "kept.npy", split.rows[chosen.kept])
+    names = [one_line(name) for name in split.names]
+    with (folder / "kept.txt").open("w", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines(f"{names[image]}\n" for image in chosen.kept)
+    kept = np.isin(np.arange(len(split)), chosen.kept)
+    classes = [split.classes[label] for label in split.labels]
+    columns = {
+        "name": list(split.names),
+        "class": classes,
+        "row": split.rows,
+        "representative": standing.representative,
+        "distance": standing.distance,
+        "group": standing.group,
+    }
+    with (folder / "discarded.csv").open(
+        "w", newline="", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for image in np.flatnonzero(~kept):
+            writer.writerow(
+                [
+                    names[image],
+                    one_line(classes[image]),
+                    split.rows[image],
+                    names[standing.representative[image]],
+                    f"{standing.distance[image]:.9g}",
+                    standing.group[image],
+                ]
+            )
+    columns["representative"] = split.rows[standing.representative]
+    pq.write_table(pa.table({**columns, "kept": kept}), folder / "groups.parquet")
+    (folder / "cut.json").write_text(json.dumps(chosen.cut.values()) + "\n")
+
+
+def _load(folder: Path) -> Cut:
+    return Cut(**json.loads((folder / "cut.json").read_text()))
+
+
+PRUNED = Stage[Chosen, Cut]("pruned", _save, _load)
+"""The tables of a smaller data set; its images are put beside them, see `rayred.kept_images`."""
+
+
+def one_line(name: str) -> str:
+    """Return a name in one line: line breaks within it as a backslash and n or r."""
+    return name.replace("\n", "\\n").replace("\r", "\\r")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a cut does, in a few numbers."""
+
+    cut: Cut
+    distance: float
+    """Height of the highest merge made: no two images of a group are farther apart. For average
+    and single linkage, the distance of the two groups."""
+    kept: int
+    """Images kept."""
+    discarded: int
+    """Images not kept."""
+    largest_group: int
+    """Images of the largest group."""
+    farthest: tuple[str, str, float] | None
+    """Of the image farthest from what stands for it: its name, the other's, their distance."""
+
+    @classmethod
+    def of(cls, chosen: Chosen, height: float) -> Summary:
+        """Return the numbers of a cut and the height of its highest merge."""
+        standing, names = chosen.standing, chosen.split.names
+        image = int(standing.distance.argmax())
+        farthest = None
+        if len(chosen.kept) < len(names):
+            other = int(standing.representative[image])
+            farthest = names[image], names[other], float(standing.distance[image])
+        return cls(
+            cut=chosen.cut,
+            distance=height,
+            kept=len(chosen.kept),
+            discarded=len(names) - len(chosen.kept),
+            largest_group=int(np.bincount(standing.group).max()),
+            farthest=farthest,
+        )
+
+
+def summary_table(summaries: Sequence[Summary]) -> str:
+    """Return a table of several cuts, and for each the discarded image farthest from its group's.
+
+    With it one sees by example what a distance means before one chooses.
+    """
+    head = ("cut", "distance", "kept", "discarded", "largest group")
+    rows = [head] + [
+        (
+            _option(one.cut),
+            f"{one.distance:.4g}",
+            f"{one.kept:,}",
+            f"{one.discarded:,}",
+            f"{one.largest_group:,}",
+        )
+        for one in summaries
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+        farthest = summaries[number - 1].farthest if number else None
+        if farthest is not None:
+            name, other, distance = farthest
+            lines.append(f"    {one_line(name)} → {one_line(other)}, at {distance:.4g}")
+    return "\n".join(lines)
+
+
+def _option(cut: Cut) -> str:
+    """Return a cut as options of the command line."""
+    if cut.max_distance is not None:
+        option = f"--max-distance {cut.max_distance:g}"
+    else:
+        option = f"--keep {cut.keep:g}" + (" --allocate common" if cut.common else "")
+    return option + (f" --floor {cut.floor}" if cut.floor > 1 else "")

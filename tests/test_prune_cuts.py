@@ -1,0 +1,175 @@
+"""Where `rayred prune` cuts, and what it says of every image."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rayred import prune
+from rayred.errors import ConfigError, RunFolderError
+from rayred.pruned_tables import one_line
+from tests.conftest import rayred_here
+from tests.data.examples import write_images
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+CLOSE = 1e-4
+"""Spread of the embeddings of the class that has many redundant images."""
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory) -> Path:
+    """Images of two classes, 20 cats that are nearly equal and 10 dogs that are not."""
+    home = tmp_path_factory.mktemp("home")
+    rng = np.random.default_rng(0)
+    write_images(home / "pets" / "cat", 20, size=(8, 8))
+    write_images(home / "pets" / "dog", 10, size=(8, 8))
+    cats = np.array([1.0, 0, 0, 0]) + CLOSE * rng.normal(size=(20, 4))
+    cats[3] = cats[11]
+    np.save(home / "x.npy", np.concatenate([cats, rng.normal(size=(10, 4))]))
+    return home
+
+
+def pruned(home: Path, name: str, *options: object, code: int = 0) -> tuple[Path, str]:
+    """Run `rayred prune`; return its folder and what it printed."""
+    out = home / name
+    done = rayred_here(
+        "prune", f"folder:{home / 'pets'}", "--out", out, "--embeddings", home / "x.npy",
+        "--set", f"data.root={home / 'root'}", *options,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return out, done.stdout if code == 0 else done.stderr
+
+
+def cosine_distances(x: np.ndarray) -> np.ndarray:
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return ((unit[:, None] - unit[None]) ** 2).sum(2) / 2
+
+
+def test_the_tables_say_what_stands_for_each_image(pets):
+    out, printed = pruned(pets, "tables", "--keep", "0.5")
+    assert "15 of 30 images are kept" in printed
+    kept = np.load(out / "kept.npy")
+    table = pq.read_table(out / "groups.parquet").to_pandas()
+    distances = cosine_distances(np.load(pets / "x.npy"))
+    assert table["row"].tolist() == list(range(30))
+    assert np.flatnonzero(table["kept"]).tolist() == kept.tolist()
+    for row, one in table.iterrows():
+        assert one["representative"] in kept
+        assert table["group"][one["representative"]] == one["group"]
+        assert abs(one["distance"] - distances[row, one["representative"]]) < 1e-12
+        assert one["class"] == Path(one["name"]).parent.name
+    assert (out / "kept.txt").read_text().splitlines() == table["name"][kept].tolist()
+    with (out / "discarded.csv").open(newline="") as file:
+        discarded = list(csv.DictReader(file))
+    rows = [int(one["row"]) for one in discarded]
+    assert list(discarded[0]) == ["name", "class", "row", "representative", "distance", "group"]
+    assert sorted([*rows, *kept]) == list(range(30))
+    for one in discarded:
+        expected = table.loc[int(one["row"])]
+        assert one["name"] == expected["name"]
+        assert one["representative"] == table["name"][expected["representative"]]
+        assert float(one["distance"]) == pytest.approx(expected["distance"], rel=1e-8)
+        assert int(one["group"]) == expected["group"]
+    assert json.loads((out / "cut.json").read_text())["keep"] == 0.5
+    images = sorted(path.relative_to(out / "images") for path in out.rglob("images/*/*"))
+    assert [str(path) for path in images] == sorted((out / "kept.txt").read_text().splitlines())
+
+
+def test_one_distance_takes_from_the_class_that_has_redundant_images(pets):
+    out, _ = pruned(pets, "distance", "--max-distance", "1e-6", "--floor", "3")
+    table = pq.read_table(out / "groups.parquet").to_pandas()
+    kept = table[table["kept"]].groupby("class").size()
+    assert kept.to_dict() == {"cat": 3, "dog": 10}
+    out, _ = pruned(pets, "equal", "--max-distance", "0")
+    assert len(np.load(out / "kept.npy")) == 29
+    [line] = (out / "discarded.csv").read_text().splitlines()[1:]
+    assert line.split(",")[4] == "0"
+
+
+def test_a_common_height_keeps_the_share_of_all_images(pets):
+    out, _ = pruned(pets, "common", "--keep", "0.5", "--allocate", "common")
+    table = pq.read_table(out / "groups.parquet").to_pandas()
+    kept = table[table["kept"]].groupby("class").size()
+    assert kept.to_dict() == {"cat": 5, "dog": 10}
+
+
+def test_without_a_cut_a_table_says_what_several_would_do(pets):
+    out, printed = pruned(pets, "look")
+    lines = printed.splitlines()
+    assert lines[0].split() == ["cut", "distance", "kept", "discarded", "largest", "group"]
+    cuts = [line for line in lines if line.startswith("--keep")]
+    assert len(cuts) == 10
+    assert cuts[4].split()[:2] == ["--keep", "0.5"]
+    assert cuts[4].split()[3:5] == ["15", "15"]
+    assert "--allocate common" in cuts[9]
+    assert cuts[9].split()[5:7] == ["15", "15"]
+    assert "→" in lines[lines.index(cuts[4]) + 1]
+    assert lines[-1].startswith("nothing is pruned")
+    assert not any((out / name).exists() for name in ("kept.npy", "kept.txt", "images"))
+
+
+def test_a_dry_run_says_what_a_cut_does_and_goes_on_from_there(pets):
+    out, printed = pruned(pets, "dry", "--keep", "0.8", "--dry-run")
+    assert "--keep 0.8" in printed
+    assert "nothing is pruned" in printed
+    assert not (out / "kept.npy").exists()
+    assert not (out / "images").exists()
+    _, printed = pruned(pets, "dry", "--keep", "0.8")
+    assert "24 of 30 images are kept" in printed
+
+
+def test_another_cut_has_to_be_asked_for_and_going_back_is_free(pets):
+    out, _ = pruned(pets, "again", "--keep", "0.5")
+    first = (out / "discarded.csv").read_bytes()
+    _, said = pruned(pets, "again", "--max-distance", "0.1", code=2)
+    assert "holds a smaller data set of another cut (a share of 0.5 of every class is kept)" in said
+    assert (out / "discarded.csv").read_bytes() == first
+    pruned(pets, "again", "--keep", "0.8", "--dry-run")
+    pruned(pets, "again", "--keep", "0.8", "--update")
+    assert len(np.load(out / "kept.npy")) == 24
+    assert len(list(out.rglob("images/*/*"))) == 24
+    made = set((out / "made").iterdir())
+    pruned(pets, "again", "--keep", "0.5", "--update")
+    assert (out / "discarded.csv").read_bytes() == first
+    assert {path.name for path in (out / "made").iterdir()} >= {path.name for path in made}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--keep", "0.5", "--max-distance", "0.1"), "not allowed with argument"),
+        (("--max-distance", "2.5"), "expected a cosine distance, 0 to 2"),
+        (("--max-distance", "nan"), "expected a cosine distance, 0 to 2"),
+        (("--max-distance", "0.1", "--allocate", "common"), "one height for all classes"),
+        (("--keep", "0.5", "--floor", "0"), "expected a whole number of 1 or more"),
+        (("--keep", "0.5", "--allocate", "rows"), "invalid choice"),
+    ],
+)
+def test_cuts_that_cannot_be_made_write_nothing(pets, options, message):
+    out, said = pruned(pets, "none", *options, code=2)
+    assert message in said
+    assert not out.exists()
+
+
+def test_the_same_from_python(pets):
+    given = {"embeddings": pets / "x.npy", "overrides": [f"data.root={pets / 'root'}"]}
+    dataset, out = f"folder:{pets / 'pets'}", pets / "python"
+    small = prune(dataset, None, out, max_distance=1e-6, floor=3, **given)
+    assert len(small.kept) == small.summary.kept == 13
+    assert small.summary.discarded == 17
+    assert small.summary.distance <= 1e-6
+    assert small.summary.farthest[2] <= small.summary.distance
+    with pytest.raises(RunFolderError, match="another cut"):
+        prune(dataset, 0.5, out, **given)
+    with pytest.raises(ConfigError, match="either the share to keep or the largest distance"):
+        prune(dataset, None, out, **given)
+
+
+def test_names_stay_in_one_line():
+    assert one_line("cat/a\nb\r.png") == "cat/a\\nb\\r.png"
