@@ -20,8 +20,8 @@ from rayred.machines.layout import Scaling
 
 RESTARTS = 3
 """Times that an actor that died is replaced, and its task done again."""
-REPORT_SECONDS = 2.0
-"""Seconds between two reports of a task."""
+REPORT_SECONDS = 5.0
+"""Seconds between two reports of a task. Actors have started by then: most work has no report."""
 
 
 def check_backend(linkage: Linkage, scaling: Scaling) -> None:
@@ -57,6 +57,7 @@ class RayMap:
         self.device = "cuda" if scaling.gpu else "cpu"
         self._scaling = scaling
         self._show: Callable[[str], None] | None = None
+        self._asked: ray.ObjectRef[str] | None = None
         self._board_name = f"rayred-progress-{uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
@@ -75,7 +76,7 @@ class RayMap:
         It is called while this process waits for results, with the last text of any task at work;
         a task ends its reports by an empty text. Work of less than `REPORT_SECONDS` shows none.
         """
-        self._show = show
+        self._show, self._asked = show, None
         try:
             yield _Report(self._board_name)
         finally:
@@ -119,11 +120,16 @@ class RayMap:
         return pool.get_next_unordered()
 
     def _show_report(self, show: Callable[[str], None]) -> None:
-        try:
-            text = ray.get(self._board.last.remote(), timeout=REPORT_SECONDS)
-        except ray.exceptions.RayError:  # lost with its node, or slow: there are no reports then
-            return
-        show(text)
+        """Show the text asked for at the last call, if it has come, and ask for the next."""
+        if self._asked is not None:
+            answered, _ = ray.wait([self._asked], timeout=0)
+            if not answered:
+                return
+            try:
+                show(ray.get(self._asked))
+            except ray.exceptions.RayError:  # lost with its node: there are no reports then
+                return
+        self._asked = self._board.last.remote()
 
     @cached_property
     def _board(self) -> ray.actor.ActorHandle:
