@@ -207,9 +207,11 @@ def _spaces(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]
 
 def _experiment(dataset: str, overrides: Sequence[str]) -> Experiment:
     sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
-    settings: dict[str, Any] = {"dataset": dataset, "sweep": sweep}
+    # As it is: images of several sizes are brought to one, and what cannot be used is listed.
+    data: dict[str, Any] = {"image_size": "auto", "undecodable": "skip"}
     if dataset.startswith("parquet:"):
-        settings["data"] = {"test": dataset}
+        data["test"] = dataset
+    settings: dict[str, Any] = {"dataset": dataset, "data": data, "sweep": sweep}
     experiment = override_experiment(settings, "prune", overrides)
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import IMAGES, RECORD, SPEED, AutoOrSize, Fraction, Int, Settings
+from rayred.config.base import IMAGES, RECORD, SPEED, AutoOrCount, AutoOrSize, Fraction, Settings
 
 
 def _is_color(value: str) -> str:
@@ -38,8 +38,8 @@ class Data(Settings):
     """Folder of downloads (`imagenet`: of the ILSVRC2012 archives) and of copies for streaming."""
     cache_gb: Annotated[AutoOrSize, RECORD] = "auto"
     """Most that copies of Parquet rows in `root` take up, in GB. auto: half of the free disk."""
-    image_size: Annotated[Annotated[Int, Field(ge=1)] | None, IMAGES] = None
-    """Side of the images after resizing, in pixels; null: unchanged, all must have one size."""
+    image_size: Annotated[AutoOrCount | None, IMAGES] = None
+    """Side of the images in pixels; null: as they are, of one size; auto: by the sizes found."""
     fit: Annotated[Literal["crop", "letterbox"], IMAGES] = "crop"
     """With `image_size`: crop cuts out the central square; letterbox keeps all, on `background`."""
     center_crop: Annotated[Fraction, IMAGES] = 1.0

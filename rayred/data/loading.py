@@ -24,8 +24,8 @@ from rayred.data.rule import Rule
 from rayred.data.scan import Scan, decode_all, scan_images
 from rayred.errors import DataError
 
-LARGEST_SUGGESTED = 224
-"""Pixels; most that is suggested as `data.image_size`."""
+LARGEST_SIDE = 224
+"""Pixels; most that is suggested or chosen as `data.image_size`."""
 SMALL_PIXELS = 64**2
 """Pixels below which an image is small: it is decoded faster than a thread is switched to."""
 PIXELS_LOOKED_AT = 2 * 10**9
@@ -97,12 +97,12 @@ def load_splits(
     problems = _Problems(name, data.undecodable == "skip")
     splits = [_scanned(title, listing, data, problems) for title, listing in listings.items()]
     sizes = sum((rows.sizes() for rows in splits), Counter())
-    problems.check_sizes(sizes, data)
+    size, resized = _size(sizes, data, problems)
     grey = all(rows.scan.grey[rows.kept].all() for rows in splits)
     bars = data.fit == "letterbox" and len(set(_color(data))) > 1
     rule = Rule(
         channels=1 if grey and not bars else 3,
-        size=data.image_size,
+        size=size,
         center_crop=data.center_crop,
         fit=data.fit,
         background=_color(data),
@@ -111,7 +111,7 @@ def load_splits(
         for rows in splits:
             problems.decoded(rows, replace(rule, size=8), keep=False)
     problems.raise_if_any()
-    cut_smaller = data.image_size is not None and set(sizes) != {(data.image_size,) * 2}
+    cut_smaller = size is not None and set(sizes) != {(size,) * 2}
     keep = _in_memory(sizes, rule, data) and not (whole and cut_smaller)
     loaded = [
         problems.decoded(rows, rule, keep=keep) if keep or problems.skip else (rows, None)
@@ -120,9 +120,34 @@ def load_splits(
     classes, notices = problems.check_classes([rows for rows, _ in loaded])
     problems.raise_if_any()
     return {
-        rows.title: _split(rows, rule, pixels, classes, (*rows.listing.notices, *noted))
+        rows.title: _split(rows, rule, pixels, classes, (*rows.listing.notices, *noted, *resized))
         for (rows, pixels), noted in zip(loaded, notices, strict=True)
     }
+
+
+def _size(
+    sizes: Counter[tuple[int, int]], data: Data, problems: _Problems
+) -> tuple[int | None, list[str]]:
+    """Return the side that images are brought to, None for none, and a notice if it was chosen.
+
+    If images differ in size and nothing says what to do, that is a problem.
+    """
+    if isinstance(data.image_size, int) or len(sizes) < 2:
+        return data.image_size if isinstance(data.image_size, int) else None, []
+    shown = ", ".join(
+        f"{width} × {height} pixels ({count:,} images)"
+        for (width, height), count in sizes.most_common(3)
+    )
+    more = f" and {len(sizes) - 3:,} other sizes" if len(sizes) > 3 else ""
+    differ = f"images differ in size: {shown}{more}"
+    sides = np.repeat([min(size) for size in sizes], list(sizes.values()))
+    side = min(int(np.median(sides)), LARGEST_SIDE)
+    if data.image_size is None:
+        problems.sizes_differ(differ, side)
+        return None, []
+    square = "the central square of each" if data.fit == "crop" else "each, with bars,"
+    chosen = f"{square} is brought to {side} × {side} (data.image_size, data.fit)"
+    return side, [f"{differ}; {chosen}"]
 
 
 def _scanned(title: str, listing: Listing, data: Data, problems: _Problems) -> _Rows:
@@ -176,18 +201,10 @@ class _Problems:
         rows = self._without_broken(rows, broken)
         return rows.without(dict.fromkeys(set(unlabelled) - set(broken), "image without a label"))
 
-    def check_sizes(self, sizes: Counter[tuple[int, int]], data: Data) -> None:
-        """Note that images differ in size."""
-        if len(sizes) < 2 or data.image_size is not None:
-            return
-        shown = ", ".join(
-            f"{width} × {height} pixels ({count:,} images)"
-            for (width, height), count in sizes.most_common(3)
-        )
-        more = f" and {len(sizes) - 3:,} other sizes" if len(sizes) > 3 else ""
-        self.found.append(f"images differ in size: {shown}{more}")
-        sides = np.repeat([min(size) for size in sizes], list(sizes.values()))
-        self.settings[f"data.image_size={min(int(np.median(sides)), LARGEST_SUGGESTED)}"] = None
+    def sizes_differ(self, differ: str, side: int) -> None:
+        """Note that images differ in size, and a side that all could be brought to."""
+        self.found.append(differ)
+        self.settings[f"data.image_size={side}"] = None
 
     def decoded(
         self, rows: _Rows, rule: Rule, *, keep: bool

@@ -217,3 +217,24 @@ def test_bundled_data_sets_can_be_resized_and_streamed(load):
 def test_an_unknown_data_set_names_what_is_known(load):
     with pytest.raises(DataError, match=r"digitz: unknown data set; expected digits, cifar10"):
         load.dataset("digitz")
+
+
+@LOADS
+@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+def test_images_of_several_sizes_are_brought_to_a_size_that_is_said(pets, load, how, fit):
+    for number in range(3):
+        Image.new("RGB", (30, 11 + number)).save(pets / "train" / "dog" / f"big-{number}.png")
+    one = load.dataset(f"folder:{pets}", load=how, image_size="auto", fit=fit)
+    assert one.train.image_shape == (4, 4, 3)  # the median of their shorter sides
+    [notice] = [text for text in one.notices() if "differ in size" in text]
+    assert notice.startswith("images differ in size: 6 × 4 pixels (12 images), 30 × 11 pixels (1 i")
+    assert notice.endswith("is brought to 4 × 4 (data.image_size, data.fit)")
+    assert one.digest == load.dataset(f"folder:{pets}", load=how, image_size=4, fit=fit).digest
+
+
+@LOADS
+def test_images_of_one_size_stay_as_they_are(pets, load, how):
+    one = load.dataset(f"folder:{pets}", load=how, image_size="auto")
+    assert one.train.image_shape == (4, 6, 3)
+    assert one.digest == load.dataset(f"folder:{pets}", load=how).digest
+    assert not [text for text in one.notices() if "size" in text]
