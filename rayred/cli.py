@@ -118,12 +118,19 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         help="folder to write to, neither in nor above what is read (required)",
     )
-    prune.add_argument(
+    space = prune.add_mutually_exclusive_group()
+    space.add_argument(
         "--embeddings",
         metavar="FILE",
         type=Path,
         help="embeddings to use, one an image, .npy, .npz or .parquet (default: a reference model"
         " is trained, and its embeddings are used)",
+    )
+    space.add_argument(
+        "--pixels",
+        action="store_true",
+        help="compare thumbnails of the images: at once, for copies and little else (default:"
+        " embeddings)",
     )
     prune.add_argument(
         "--link",
@@ -341,6 +348,7 @@ def _prune(given: argparse.Namespace) -> int:
             given.out,
             floor=given.floor,
             embeddings=given.embeddings,
+            pixels=given.pixels,
             overrides=given.overrides,
             **again,
         )
@@ -355,6 +363,7 @@ def _prune(given: argparse.Namespace) -> int:
         allocate=given.allocate,
         floor=given.floor,
         embeddings=given.embeddings,
+        pixels=given.pixels,
         link=given.link,
         dry_run=given.dry_run,
         overrides=given.overrides,

@@ -23,6 +23,7 @@ from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, Split, load_train_split
+from rayred.data.thumbnails import thumbnails
 from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.files import Link, check_link
 from rayred.job import Job, begin, open_job
@@ -69,6 +70,7 @@ def prune(
     allocate: Allocate = "class",
     floor: int = 1,
     embeddings: Path | None = None,
+    pixels: bool = False,
     link: Link = "copy",
     dry_run: bool = False,
     overrides: Sequence[str] = (),
@@ -98,6 +100,8 @@ def prune(
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
+    pixels
+        Whether to compare thumbnails, see `rayred.data.thumbnails`, in place of embeddings.
     link
         How the kept image files are put into ``images/``: as copies, which share the disk's blocks
         with the originals where the file system can do so; as hard links; or as symbolic links.
@@ -123,18 +127,19 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
-    settings = _Settings(dataset, Path(out), embeddings, link, overrides, address, fresh, update)
-    with _spaces(settings) as (job, space, map):
+    space = _Space(embeddings, pixels)
+    settings = _Settings(dataset, Path(out), space, link, overrides, address, fresh, update)
+    with _opened(settings) as (job, x, map):
         if not (dry_run or fresh or update):
             _check_cut(job, cut)
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
-        trees = _trees(job, space, map, cut, keep=not dry_run)
-        chosen, summary = _choose(job, space, trees.value, map, cut)
+        trees = _trees(job, x, map, cut, keep=not dry_run)
+        chosen, summary = _choose(job, x, trees.value, map, cut)
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
-                embeddings=space.digest,
+                embeddings=x.digest,
                 trees=trees.digest,
                 cut=cut.values(),
             )
@@ -151,6 +156,7 @@ def look(
     *,
     floor: int = 1,
     embeddings: Path | None = None,
+    pixels: bool = False,
     overrides: Sequence[str] = (),
     address: str | None = None,
     fresh: bool = False,
@@ -161,21 +167,47 @@ def look(
     Parameters and errors are those of `prune`; the reference model and its embeddings are kept in
     `out`, so that pruning goes on from them.
     """
-    settings = _Settings(dataset, Path(out), embeddings, "copy", overrides, address, fresh, update)
-    with _spaces(settings) as (job, space, map):
+    space = _Space(embeddings, pixels)
+    settings = _Settings(dataset, Path(out), space, "copy", overrides, address, fresh, update)
+    with _opened(settings) as (job, x, map):
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
-            trees = _trees(job, space, map, cuts[-1], keep=False)
-            summaries += [_choose(job, space, trees.value, map, cut)[1] for cut in cuts]
+            trees = _trees(job, x, map, cuts[-1], keep=False)
+            summaries += [_choose(job, x, trees.value, map, cut)[1] for cut in cuts]
         return summaries
+
+
+@dataclass(frozen=True)
+class _Space:
+    """In which space images are compared; by default that of a reference model."""
+
+    embeddings: Path | None
+    pixels: bool
+
+    def __post_init__(self) -> None:
+        if self.embeddings is not None and self.pixels:
+            raise ConfigError("prune: give either embeddings or pixels")
+
+    def files(self) -> list[Path]:
+        return [] if self.embeddings is None else [self.embeddings]
+
+    def given(self, images: Split) -> Made[NDArray[Any]] | None:
+        """Return what the images are compared by, unless a reference model has to embed them."""
+        if self.embeddings is not None:
+            return _given(self.embeddings, images)
+        if not self.pixels:
+            return None
+        x = thumbnails(images)
+        digest = keys.array(x)
+        return Made(x, digest, digest)
 
 
 @dataclass(frozen=True)
 class _Settings:
     dataset: str
     out: Path
-    embeddings: Path | None
+    space: _Space
     link: Link
     overrides: Sequence[str]
     address: str | None
@@ -184,10 +216,10 @@ class _Settings:
 
 
 @contextmanager
-def _spaces(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
+def _opened(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
     """Open the folder and the embeddings of the images, and what maps the work on classes."""
     experiment = _experiment(given.dataset, given.overrides).with_absolute_paths()
-    check_places(experiment, given.out, *([given.embeddings] if given.embeddings else []))
+    check_places(experiment, given.out, *given.space.files())
     again = {"fresh": given.fresh, "update": given.update}
     experiment = begin(experiment, given.out, **again)
     whole_images = experiment.needs_whole_images()
@@ -195,14 +227,14 @@ def _spaces(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]
     check_link(given.link, images.folder, given.out)
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
-    space = None if given.embeddings is None else _given(given.embeddings, images)
+    x = given.space.given(images)
     with (
         connect(given.address) as cluster,
         open_job(experiment, given.out, whole, cluster, **again) as job,
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
-        yield job, space or embed(job, train_reference(job)), map
+        yield job, x or embed(job, train_reference(job)), map
 
 
 def _experiment(dataset: str, overrides: Sequence[str]) -> Experiment:
@@ -232,14 +264,14 @@ def _rounded_away(dataset: Dataset, cut: Cut) -> list[str]:
 
 
 def _trees(
-    job: Job, space: Made[NDArray[Any]], map: RayMap, cut: Cut, *, keep: bool
+    job: Job, x: Made[NDArray[Any]], map: RayMap, cut: Cut, *, keep: bool
 ) -> Made[ClassTrees]:
     """Return trees of all classes that are deep enough for a cut; the folder keeps them or not."""
     linkage, labels = job.experiment.linkage, job.dataset.train.labels
 
     def grow(fraction: float, max_distance: float) -> ClassTrees:
         return grow_trees(
-            space.value,
+            x.value,
             labels,
             fraction,
             linkage,
@@ -252,24 +284,24 @@ def _trees(
 
     def make() -> ClassTrees:
         with clustering_errors():
-            for note in zero_embeddings(job.dataset, space.value):
+            for note in zero_embeddings(job.dataset, x.value):
                 logger.warning("%s", note)
             return cut.trees(grow, job.dataset.train.class_sizes().tolist())
 
     if not keep:
         return Made(make(), "", "")
-    key = keys.cut_trees(embeddings=space.digest, linkage=linkage.deciding(), cut=cut.values())
+    key = keys.cut_trees(embeddings=x.digest, linkage=linkage.deciding(), cut=cut.values())
     return job.store.run(TREES, key, make)
 
 
 def _choose(
-    job: Job, space: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, cut: Cut
+    job: Job, x: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, cut: Cut
 ) -> tuple[Chosen, Summary]:
     """Return the images that a cut keeps, and what it does in a few numbers."""
     counts = cut.counts(trees)
     linkage = job.experiment.linkage
-    [kept] = kept_rows(space.value, trees, [counts], linkage, map=map, workers=map.workers)
-    standing = Standing.of(space.value, trees, counts, kept)
+    [kept] = kept_rows(x.value, trees, [counts], linkage, map=map, workers=map.workers)
+    standing = Standing.of(x.value, trees, counts, kept)
     chosen = Chosen(job.dataset.train, kept, standing, cut)
     return chosen, Summary.of(chosen, trees.height_at(counts))
 

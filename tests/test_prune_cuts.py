@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from rayred import prune
+from rayred.config import Data
+from rayred.data import load_train_split
+from rayred.data.thumbnails import thumbnails
 from rayred.errors import ConfigError, RunFolderError
 from rayred.pruned_tables import one_line
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
+from tests.faults.snapshots import snapshot
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -142,6 +147,7 @@ def test_another_cut_has_to_be_asked_for_and_going_back_is_free(pets):
         (("--max-distance", "0.1", "--allocate", "common"), "one height for all classes"),
         (("--keep", "0.5", "--floor", "0"), "expected a whole number of 1 or more"),
         (("--keep", "0.5", "--allocate", "rows"), "invalid choice"),
+        (("--keep", "0.5", "--pixels"), "--pixels: not allowed with argument --embeddings"),
     ],
 )
 def test_cuts_that_cannot_be_made_write_nothing(pets, options, message):
@@ -162,6 +168,69 @@ def test_the_same_from_python(pets):
         prune(dataset, 0.5, out, **given)
     with pytest.raises(ConfigError, match="either the share to keep or the largest distance"):
         prune(dataset, None, out, **given)
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Four pictures of three sizes, of one of which there are two copies; a file is damaged."""
+    rng = np.random.default_rng(1)
+    for name in ("cat", "dog"):
+        folder = tmp_path / "album" / name
+        folder.mkdir(parents=True)
+        for number, size in enumerate([(60, 40), (50, 70)]):
+            blocks = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+            Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC).save(
+                folder / f"{number}.png"
+            )
+    first = Image.open(tmp_path / "album" / "cat" / "0.png")
+    first.save(tmp_path / "album" / "cat" / "same.bmp")
+    first.resize((48, 32)).save(tmp_path / "album" / "cat" / "small.jpg", quality=90)
+    (tmp_path / "album" / "dog" / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path
+
+
+def test_a_folder_of_odd_photographs_is_taken_as_it_is(photographs, caplog):
+    album, out = photographs / "album", photographs / "small"
+    before = snapshot(album)
+    root = f"data.root={photographs / 'root'}"
+    done = rayred_here(
+        "prune",
+        f"folder:{album}",
+        "--pixels",
+        "--max-distance",
+        "0.02",
+        "--out",
+        out,
+        "--set",
+        root,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "is brought to 40 × 40 (data.image_size, data.fit)" in caplog.text
+    assert "image that cannot be decoded (1)" in caplog.text
+    assert "dog/damaged.jpg" in (out / "left-out.csv").read_text()
+    assert "4 of 6 images are kept" in done.stdout
+    discarded = (out / "discarded.csv").read_text().splitlines()[1:]
+    groups = pq.read_table(out / "groups.parquet").to_pandas().set_index("name")["group"]
+    together = ["cat/0.png", "cat/same.bmp", "cat/small.jpg"]
+    assert groups[together].nunique() == 1
+    assert groups.nunique() == 4
+    assert {line.split(",")[0] for line in discarded} < set(together)
+    assert snapshot(album) == before
+
+
+def test_thumbnails_correlate_with_copies_and_not_with_others(photographs):
+    split = load_train_split(
+        f"folder:{photographs / 'album'}",
+        Data(root=str(photographs / "root"), image_size="auto", undecodable="skip"),
+    )
+    x = thumbnails(split)
+    assert x.shape == (6, 32 * 32 * 3)
+    assert np.abs(x.mean(axis=1)).max() < 1e-3
+    distances = cosine_distances(x.astype(np.float64))
+    same, small = split.names.index("cat/same.bmp"), split.names.index("cat/small.jpg")
+    assert np.array_equal(x[0], x[same])
+    assert distances[0, small] < 0.02
+    assert distances[0, [split.names.index(f"dog/{n}.png") for n in (0, 1)]].min() > 0.2
 
 
 def test_names_stay_in_one_line():
