@@ -133,6 +133,12 @@ def parser() -> argparse.ArgumentParser:
         " embeddings)",
     )
     prune.add_argument(
+        "--unlabelled",
+        action="store_true",
+        help="take all images as one class, those of folder:PATH at any depth; with --embeddings or"
+        " --pixels (default: the classes of the data set)",
+    )
+    prune.add_argument(
         "--link",
         metavar="{copy,hard,symlink}",
         choices=list(LINKS),
@@ -349,6 +355,7 @@ def _prune(given: argparse.Namespace) -> int:
             floor=given.floor,
             embeddings=given.embeddings,
             pixels=given.pixels,
+            unlabelled=given.unlabelled,
             overrides=given.overrides,
             **again,
         )
@@ -364,6 +371,7 @@ def _prune(given: argparse.Namespace) -> int:
         floor=given.floor,
         embeddings=given.embeddings,
         pixels=given.pixels,
+        unlabelled=given.unlabelled,
         link=given.link,
         dry_run=given.dry_run,
         overrides=given.overrides,

@@ -71,6 +71,7 @@ def prune(
     floor: int = 1,
     embeddings: Path | None = None,
     pixels: bool = False,
+    unlabelled: bool = False,
     link: Link = "copy",
     dry_run: bool = False,
     overrides: Sequence[str] = (),
@@ -102,6 +103,9 @@ def prune(
         model that is trained now.
     pixels
         Whether to compare thumbnails, see `rayred.data.thumbnails`, in place of embeddings.
+    unlabelled
+        Whether all images are one class, of a ``folder:PATH`` those at any depth. There have to be
+        embeddings or pixels then, as a reference model is trained on labels.
     link
         How the kept image files are put into ``images/``: as copies, which share the disk's blocks
         with the originals where the file system can do so; as hard links; or as symbolic links.
@@ -127,7 +131,7 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
-    space = _Space(embeddings, pixels)
+    space = _Space(embeddings, pixels, unlabelled)
     settings = _Settings(dataset, Path(out), space, link, overrides, address, fresh, update)
     with _opened(settings) as (job, x, map):
         if not (dry_run or fresh or update):
@@ -157,6 +161,7 @@ def look(
     floor: int = 1,
     embeddings: Path | None = None,
     pixels: bool = False,
+    unlabelled: bool = False,
     overrides: Sequence[str] = (),
     address: str | None = None,
     fresh: bool = False,
@@ -167,7 +172,7 @@ def look(
     Parameters and errors are those of `prune`; the reference model and its embeddings are kept in
     `out`, so that pruning goes on from them.
     """
-    space = _Space(embeddings, pixels)
+    space = _Space(embeddings, pixels, unlabelled)
     settings = _Settings(dataset, Path(out), space, "copy", overrides, address, fresh, update)
     with _opened(settings) as (job, x, map):
         summaries = []
@@ -184,10 +189,16 @@ class _Space:
 
     embeddings: Path | None
     pixels: bool
+    unlabelled: bool
 
     def __post_init__(self) -> None:
         if self.embeddings is not None and self.pixels:
             raise ConfigError("prune: give either embeddings or pixels")
+        if self.unlabelled and self.embeddings is None and not self.pixels:
+            raise ConfigError(
+                "prune: without labels no reference model can be trained; give --embeddings FILE or"
+                " --pixels"
+            )
 
     def files(self) -> list[Path]:
         return [] if self.embeddings is None else [self.embeddings]
@@ -218,7 +229,7 @@ class _Settings:
 @contextmanager
 def _opened(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
     """Open the folder and the embeddings of the images, and what maps the work on classes."""
-    experiment = _experiment(given.dataset, given.overrides).with_absolute_paths()
+    experiment = _experiment(given).with_absolute_paths()
     check_places(experiment, given.out, *given.space.files())
     again = {"fresh": given.fresh, "update": given.update}
     experiment = begin(experiment, given.out, **again)
@@ -237,14 +248,16 @@ def _opened(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]
         yield job, x or embed(job, train_reference(job)), map
 
 
-def _experiment(dataset: str, overrides: Sequence[str]) -> Experiment:
+def _experiment(given: _Settings) -> Experiment:
+    dataset = given.dataset
     sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
     # As it is: images of several sizes are brought to one, and what cannot be used is listed.
     data: dict[str, Any] = {"image_size": "auto", "undecodable": "skip"}
+    data["unlabelled"] = given.space.unlabelled
     if dataset.startswith("parquet:"):
         data["test"] = dataset
     settings: dict[str, Any] = {"dataset": dataset, "data": data, "sweep": sweep}
-    experiment = override_experiment(settings, "prune", overrides)
+    experiment = override_experiment(settings, "prune", given.overrides)
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
     return experiment

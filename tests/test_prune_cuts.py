@@ -6,16 +6,18 @@ import csv
 import json
 from pathlib import Path
 
+import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from rayred import prune
 from rayred.config import Data
-from rayred.data import load_train_split
+from rayred.data import load_dataset, load_train_split
 from rayred.data.thumbnails import thumbnails
-from rayred.errors import ConfigError, RunFolderError
+from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.pruned_tables import one_line
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
@@ -216,6 +218,51 @@ def test_a_folder_of_odd_photographs_is_taken_as_it_is(photographs, caplog):
     assert groups.nunique() == 4
     assert {line.split(",")[0] for line in discarded} < set(together)
     assert snapshot(album) == before
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the files below a folder that are images."""
+    return sorted(path for path in folder.rglob("*.*") if path.name != "damaged.jpg")
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet", "hf"])
+def test_images_without_labels_are_one_class(photographs, source):
+    """Of a folder at any depth, also beside class folders; of a table that has images alone."""
+    album, out = photographs / "album", photographs / "small"
+    copied = album / "copy-of-a-dog.png"
+    copied.write_bytes((album / "dog" / "1.png").read_bytes())
+    place = album
+    rows = pa.table({"image": [{"bytes": p.read_bytes(), "path": None} for p in files(album)]})
+    if source == "parquet":
+        place = photographs / "table.parquet"
+        pq.write_table(rows, place)
+    elif source == "hf":
+        place = photographs / "saved"
+        datasets.Dataset(rows).cast_column("image", datasets.Image()).save_to_disk(place)
+    done = rayred_here(
+        "prune", f"{source}:{place}", "--unlabelled", "--pixels", "--max-distance", "0",
+        "--out", out, "--set", f"data.root={photographs / 'root'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with (out / "discarded.csv").open(newline="") as file:
+        discarded = list(csv.DictReader(file))
+    assert {one["class"] for one in discarded} == {"images"}
+    assert {one["distance"] for one in discarded} == {"0"}
+    assert len(discarded) == 2  # same.bmp or 0.png, and the dog or its copy
+    assert len(pq.read_table(out / "groups.parquet")) == 7
+    if source == "folder":
+        names = [str(path.relative_to(out / "images")) for path in files(out / "images")]
+        assert names == sorted((out / "kept.txt").read_text().splitlines())
+
+
+def test_without_labels_there_is_no_reference_model_and_no_study(photographs):
+    album, out = photographs / "album", photographs / "small"
+    done = rayred_here("prune", f"folder:{album}", "--unlabelled", "--keep", "0.5", "--out", out)
+    assert done.returncode == 2
+    assert "no reference model can be trained; give --embeddings FILE or --pixels" in done.stderr
+    with pytest.raises(DataError, match="a study trains and tests on labels"):
+        load_dataset(f"folder:{album}", Data(unlabelled=True))
+    assert not out.exists()
 
 
 def test_thumbnails_correlate_with_copies_and_not_with_others(photographs):

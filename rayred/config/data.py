@@ -34,6 +34,8 @@ class Data(Settings):
     """Column of the images, of `parquet:` and `hf:`. auto: by type and name."""
     label_column: Annotated[str, IMAGES] = "auto"
     """Column of the labels, of `parquet:` and `hf:`. auto: by type and name."""
+    unlabelled: Annotated[bool, IMAGES] = False
+    """Whether all images are one class, and no labels are looked for; not for a study."""
     root: Annotated[str, RECORD] = "~/.cache/rayred"
     """Folder of downloads (`imagenet`: of the ILSVRC2012 archives) and of copies for streaming."""
     cache_gb: Annotated[AutoOrSize, RECORD] = "auto"

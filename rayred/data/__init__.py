@@ -47,9 +47,14 @@ def load_dataset(name: str, data: Data | None = None, *, whole: bool = False) ->
     Raises
     ------
     DataError
-        The data set is unknown, missing or empty, or cannot be used as it is.
+        The data set is unknown, missing or empty, cannot be used as it is, or has no labels.
     """
     data = data or Data()
+    if data.unlabelled:
+        raise DataError(
+            f"{name}: data.unlabelled: a study trains and tests on labels; rayred prune goes"
+            " without them"
+        )
     listings = {"train": _list(name, "train", data), "test": _list(name, "test", data)}
     splits = load_splits(name, listings, data, whole=whole)
     return Dataset(name, splits["train"], splits["test"])
@@ -61,7 +66,8 @@ def load_train_split(name: str, data: Data | None = None, *, whole: bool = False
     The class folders of a ``folder:PATH`` may be in PATH itself.
     """
     data = data or Data()
-    listings = {"train": _list(name, "train", data, whole_folder=True)}
+    listing = _list(name, "train", data, whole_folder=True)
+    listings = {"train": listing.unlabelled() if data.unlabelled else listing}
     return load_splits(name, listings, data, whole=whole)["train"]
 
 

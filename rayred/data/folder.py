@@ -16,7 +16,7 @@ from PIL import Image
 
 from rayred.config import Data
 from rayred.data.images import FileImages
-from rayred.data.listing import LeftOut, Listing, normalised
+from rayred.data.listing import ONE_CLASS, LeftOut, Listing, normalised
 from rayred.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
@@ -53,6 +53,8 @@ def list_folder(
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected {folder}/{split}/CLASS/IMAGE files")
+    if data.unlabelled:
+        return _list_all(folder)
     train = next((name for name in TRAIN_NAMES if (folder / name).is_dir()), None)
     if whole and not _has_splits(folder, train, data):
         return list_classes(folder)
@@ -107,6 +109,15 @@ def list_classes(folder: Path, notices: tuple[str, ...] = ()) -> Listing:
         left_out=tuple(walk.left_out),
         notices=(*notices, *walk.notices),
     )
+
+
+def _list_all(folder: Path) -> Listing:
+    """List the image files of a folder at any depth, as one class."""
+    walk = _Walk(folder)
+    paths = sorted(walk.images(folder))
+    if not paths:
+        raise DataError(f"{folder}: has no images")
+    return files_listing(folder, paths, [0] * len(paths), ONE_CLASS, tuple(walk.left_out))
 
 
 def imagenet_listing(root: Path, split: str) -> Listing:

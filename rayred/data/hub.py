@@ -14,7 +14,7 @@ from pyarrow import fs
 from rayred.config import Data
 from rayred.data.cache import quiet_datasets
 from rayred.data.images import StoredImages, digest_of, images_of
-from rayred.data.labels import read_labels
+from rayred.data.labels import one_class, read_labels
 from rayred.data.listing import Listing
 from rayred.data.parquet import list_files
 from rayred.data.tables import find_columns
@@ -98,9 +98,12 @@ def list_hub(
 
 def _listing(where: str, place: str, split: str, opened: datasets.Dataset, data: Data) -> Listing:
     columns = find_columns(opened.features.arrow_schema, where, data)
-    labels, classes = read_labels(
-        _column(opened, columns.label), columns.names, f"{where}: column {columns.label!r}"
-    )
+    if columns.label is None:
+        labels, classes = one_class(len(opened))
+    else:
+        labels, classes = read_labels(
+            _column(opened, columns.label), columns.names, f"{where}: column {columns.label!r}"
+        )
     names = [f"{split} {row}" for row in range(len(labels))]
     source = HubRows(place, split, columns.image, _version(opened))
     images = StoredImages(source, np.arange(len(labels)))

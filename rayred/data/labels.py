@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rayred.data.listing import normalised
+from rayred.data.listing import ONE_CLASS, normalised
 from rayred.errors import DataError
 
 Labels = tuple[NDArray[np.int64], tuple[str, ...]]
@@ -53,6 +53,11 @@ def read_labels(column: pa.ChunkedArray, names: Sequence[str] | None, where: str
     labels = pc.fill_null(pc.index_in(column, values), -1).to_numpy().astype(np.int64)
     classes = [normalised(_text(value)) for value in values.to_pylist()]
     return _merged(labels, classes)
+
+
+def one_class(n: int) -> Labels:
+    """Return the labels of N rows that have none, and are one class."""
+    return np.zeros(n, np.int64), ONE_CLASS
 
 
 def join_labels(parts: Sequence[Labels]) -> Labels:

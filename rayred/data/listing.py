@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayred.data.images import Images
+
+ONE_CLASS = ("images",)
+"""The class of images that have no labels."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Listing:
     """What was chosen of several possibilities."""
     problems: tuple[str, ...] = ()
     """What is wrong, unless `data.undecodable` is skip."""
+
+    def unlabelled(self) -> Listing:
+        """Return the rows as one class."""
+        return replace(self, labels=np.zeros(len(self.labels), np.int64), classes=ONE_CLASS)
 
 
 def normalised(name: str) -> str:

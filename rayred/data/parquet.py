@@ -24,7 +24,7 @@ from pyarrow import fs
 from rayred.config import Data
 from rayred.data.cache import home_expanded, make_room, quiet_datasets
 from rayred.data.images import StoredImages, digest_of, images_of
-from rayred.data.labels import Labels, join_labels, read_labels
+from rayred.data.labels import Labels, join_labels, one_class, read_labels
 from rayred.data.listing import Listing
 from rayred.data.tables import Columns, class_names, find_columns
 from rayred.errors import DataError
@@ -166,11 +166,14 @@ def list_files(
     unnamed: dict[bool, str] = {}
     for file in files:
         columns, table = _read(system, file.path, data)
-        given = columns.names or class_names(features or {}, columns.label)
-        column = table.column(columns.label)
-        if pa.types.is_integer(column.type):
-            unnamed.setdefault(given is None, file.path)
-        labels.append(read_labels(column, given, f"{file.path}: column {columns.label!r}"))
+        if columns.label is None:
+            labels.append(one_class(table.num_rows))
+        else:
+            given = columns.names or class_names(features or {}, columns.label)
+            column = table.column(columns.label)
+            if pa.types.is_integer(column.type):
+                unnamed.setdefault(given is None, file.path)
+            labels.append(read_labels(column, given, f"{file.path}: column {columns.label!r}"))
         names += _names(table, columns.image, Path(file.path).name)
         notices |= dict.fromkeys(columns.notices)
         rows = table.num_rows
@@ -221,7 +224,8 @@ def _read(system: fs.FileSystem, path: str, data: Data) -> tuple[Columns, pa.Tab
             columns = find_columns(file.schema_arrow, path, data)
             kind = file.schema_arrow.field(columns.image).type
             has_paths = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
-            wanted = [columns.label] + ([f"{columns.image}.path"] if has_paths else [])
+            wanted = [] if columns.label is None else [columns.label]
+            wanted += [f"{columns.image}.path"] if has_paths else []
             return columns, file.read(columns=wanted)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {error}") from error

@@ -26,7 +26,8 @@ class Columns:
     """The columns that hold images and labels."""
 
     image: str
-    label: str
+    label: str | None
+    """None where no labels are looked for."""
     names: tuple[str, ...] | None
     """Class names that the labels are indices into, if the file has any."""
     notices: tuple[str, ...] = ()
@@ -54,6 +55,8 @@ def find_columns(schema: pa.Schema, where: str, data: Data) -> Columns:
     labels = [field.name for field in schema if field.name not in images and is_label(field.type)]
     named = [name for name in labels if class_names(features, name)]
     image, image_notice = _column("image", data.image_column, images, IMAGE_NAMES, schema, where)
+    if data.unlabelled:
+        return Columns(image, None, None, tuple(filter(None, [image_notice])))
     likely = [name for name in labels if name in LABEL_NAMES or name in named] or labels
     label, label_notice = _column(
         "label", data.label_column, labels, LABEL_NAMES, schema, where, named, likely
