@@ -176,7 +176,7 @@ class _Report:
         self._next = time.monotonic() + REPORT_SECONDS
         try:
             board = ray.get_actor(self._board_name)
-        except ValueError:  # no such actor
+        except (ValueError, ray.exceptions.RayError):  # no such actor, or it cannot be asked for
             return
         board.tell.remote(ray.get_runtime_context().get_actor_id(), text)
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayred.linkage import EngineSettings, complete_linkage, engine
+from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees
+from rayred.linkage.dense import BYTES_A_PAIR
 from rayred.linkage.farthest import FarthestPairs
 from rayred.linkage.order import LowestPairs, ascending
 
@@ -67,7 +68,45 @@ def test_no_more_pairs_are_in_memory_than_fit(monkeypatch, block):
     monkeypatch.setattr(LowestPairs, "add", count)
     size = 2_000 * engine.BYTES_A_NEAR_PAIR
     few = complete_linkage(np.eye(300), 150, settings=EngineSettings(pairs_bytes=size, block=block))
-    assert max(measured) <= 2_000
+    assert max(measured) <= 1_000
     # The first stage measures all pairs; those after it end with the rows of the lowest.
     assert sum(measured) < 5 * 44_850
     assert few == complete_linkage(np.eye(300), 150)
+
+
+def test_later_rows_have_none_of_the_lowest_if_the_highest_kept_begins_before_them():
+    lowest = LowestPairs(0.5, 4)
+    assert not lowest.has_none_from(100, 0.5)  # all are kept so far
+    lowest.add(as_pairs([(0.5, 1, 2), (0.5, 5, 9), (0.5, 6, 7), (0.5, 6, 8), (0.5, 7, 8)]))
+    assert lowest.cut == (5, 9)
+    # Row 5 itself may have a lower pair yet: the cluster of row 0 may have row 5 as a member.
+    assert not lowest.has_none_from(5, 0.5)
+    assert lowest.has_none_from(6, 0.5)
+    assert not lowest.has_none_from(6, 0.4)  # pairs at a smaller distance may follow
+
+
+def test_groups_side_by_side_share_the_memory(monkeypatch):
+    most = []
+    made = LowestPairs.__init__
+
+    def make(self, limit, held):
+        most.append(held)
+        made(self, limit, held)
+
+    monkeypatch.setattr(LowestPairs, "__init__", make)
+    monkeypatch.setattr(engine, "ALL_PAIRS_SHARE", 2.0)
+    x = np.random.default_rng(0).normal(size=(300, 4))
+    groups = [np.arange(100), np.arange(100, 300)]
+    settings = EngineSettings(pairs_bytes=3_000 * engine.BYTES_A_NEAR_PAIR)
+    list(linkage_trees(x, groups, [90, 180], settings=settings))
+    assert most[:2] == [1_000, 2_000]
+
+
+def test_groups_whose_near_pairs_do_not_fit_side_by_side_are_merged_one_by_one():
+    paths = []
+    size = 100 * 99 // 2 * BYTES_A_PAIR  # of all pairs of one group
+    settings = EngineSettings(pairs_bytes=size, progress=lambda path, _: paths.append(path))
+    x = np.random.default_rng(0).normal(size=(400, 4))
+    groups = np.split(np.arange(400), 4)
+    list(linkage_trees(x, groups, [20] * 4, settings=settings))
+    assert any("all pairs of 100 rows" in path for path in paths)

@@ -82,6 +82,16 @@ def test_the_tree_is_the_same_however_few_pairs_fit_into_memory(
     assert complete_linkage(x, k, settings=few) == complete_linkage(x, k)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_distances_that_differ_by_one_bit_are_not_lost_between_stages(seed):
+    rng = np.random.default_rng(seed)
+    x = np.zeros((60, 80))
+    for row in x:
+        row[rng.choice(80, 3, replace=False)] = rng.choice([1, 2, 0.3], 3)
+    few = EngineSettings(pairs_bytes=0, block=(16, 8), first_distance=4.0)
+    assert complete_linkage(x, 2, settings=few) == complete_linkage(x, 2)
+
+
 def test_groups_merged_from_all_pairs_and_from_near_pairs_share_a_batch():
     x = np.concatenate([make_rows("uniform", 300, 90, 0), np.eye(90)])
     groups = [np.arange(300), np.arange(300, 390)]
