@@ -166,6 +166,11 @@ def report(*, study: str, name: str, parts: Values) -> str:
     return digest("report", 1, {"study": study, "name": name, "parts": parts})
 
 
+def scores(*, dataset: str, trees: str) -> str:
+    """Return the key of the images' redundancy, by the digests of the data set and the trees."""
+    return digest("scores", 1, {"dataset": dataset, "trees": trees})
+
+
 def cut_trees(*, embeddings: str, linkage: Values, cut: Values) -> str:
     """Return the key of the trees of all classes, down to a cut of a smaller data set.
 

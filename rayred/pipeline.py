@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.on_ray import RayMap
+from rayred.clustering.scores import ScoredImages, Scores
 from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import load_experiment
@@ -34,6 +35,7 @@ from rayred.search.results import Candidate, Found
 from rayred.search.trial import Judgement, hold_out
 from rayred.selection import Candidates, Subset, make_subsets
 from rayred.stages import (
+    SCORES,
     SEARCH,
     SUBSETS,
     TREES,
@@ -119,6 +121,7 @@ def run(
             embeddings = embed(job, reference)
             with job.class_map() as map:
                 trees = cluster_classes(job, embeddings, map)
+                score_images(job, trees)
                 subsets = choose_subsets(job, embeddings, trees, map)
             results = _sweep(job, subsets, tracker)
             report = report_of(job.store, job.experiment, dataset, results)
@@ -223,6 +226,18 @@ def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Ma
             return grow(embeddings.value, labels, smallest, job.experiment.linkage)
 
     return job.store.run(TREES, job.keys.trees(embeddings.digest), cluster)
+
+
+def score_images(job: Job, trees: Made[ClassTrees]) -> None:
+    """Keep how redundant each image is, down to where the trees end."""
+    train = job.dataset.train
+
+    def score() -> ScoredImages:
+        classes = [train.classes[label] for label in train.labels]
+        return ScoredImages(Scores.of(trees.value), train.rows, train.names, classes)
+
+    key = keys.scores(dataset=job.dataset.digest, trees=trees.digest)
+    job.store.keep(SCORES, key, score)
 
 
 def choose_subsets(

@@ -30,7 +30,7 @@ from rayred.job import Job, begin, open_job
 from rayred.kept_images import keep_images
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
-from rayred.pipeline import clustering_errors, embed, train_reference
+from rayred.pipeline import clustering_errors, embed, score_images, train_reference
 from rayred.places import check_places
 from rayred.pruned_tables import PRUNED, Chosen, Summary
 from rayred.selection import Subset
@@ -147,6 +147,7 @@ def prune(
                 trees=trees.digest,
                 cut=cut.values(),
             )
+            score_images(job, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
             keep_images(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()

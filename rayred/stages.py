@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from rayred.clustering.scores import load_scores, save_scores
 from rayred.clustering.trees import load_trees, save_trees
 from rayred.config import Experiment
 from rayred.config.file import dump_experiment, load_experiment
@@ -31,6 +32,7 @@ DATASET = json_stage("dataset", "dataset.json", shown=False)
 """Facts of the data set: those of `Dataset.facts`, and the test images of each class."""
 SEARCH = path_stage("search", "search.json", save_found, load_found)
 TREES = path_stage("trees", "trees.npz", save_trees, load_trees)
+SCORES = path_stage("scores", "scores.parquet", save_scores, load_scores)
 SUBSETS = path_stage("subsets", "subsets", save_subsets, load_subsets)
 
 REPORT = "report"

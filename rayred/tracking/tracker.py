@@ -41,7 +41,7 @@ TRIAL_TAG = "rayred.trial"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 MODEL_TAG = "rayred.reference_model"
-ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "report.html")
+ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "scores.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
 
 
