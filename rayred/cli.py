@@ -107,6 +107,14 @@ def parser() -> argparse.ArgumentParser:
         help="fewest images of a class to keep, if it has so many (default: 1)",
     )
     prune.add_argument(
+        "--representative",
+        metavar="{centre,largest,oldest}",
+        choices=["centre", "largest", "oldest"],
+        default="centre",
+        help="image of a group to keep: the closest to its centre, the one of most pixels, or of"
+        " files the one changed first (default: centre)",
+    )
+    prune.add_argument(
         "--dry-run",
         action="store_true",
         help="only say what would be kept (default: write it)",
@@ -369,6 +377,7 @@ def _prune(given: argparse.Namespace) -> int:
         max_distance=given.max_distance,
         allocate=given.allocate,
         floor=given.floor,
+        representative=given.representative,
         embeddings=given.embeddings,
         pixels=given.pixels,
         unlabelled=given.unlabelled,

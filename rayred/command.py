@@ -34,20 +34,27 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         with _signals_raised(received):
             try:
-                return command()
+                code = command()
             finally:
                 _flush()  # what argparse has printed
-    except RayredError as error:
-        say(f"rayred: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        say("rayred: interrupted; the same command goes on from here")
-        return 128 + (received or [signal.SIGINT])[0]
     except BrokenOutputError:
         return 128 + signal.SIGPIPE
-    except Exception as error:  # noqa: BLE001 - of a kind that rayred does not expect
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is said
+        if received or isinstance(error, KeyboardInterrupt):
+            return _interrupted(received)
+        if isinstance(error, RayredError):
+            say(f"rayred: {error}")
+            return error.exit_code
         say(f"rayred: unexpected {reason_of(error)}; {write_trace(error)}")
         return 1
+    # Python drops an interrupt that is raised where an object is collected, and a signal to the
+    # whole process group ends Ray at the same time: what fails then fails by the signal.
+    return _interrupted(received) if code and received else code
+
+
+def _interrupted(received: list[int]) -> int:
+    say("rayred: interrupted; the same command goes on from here")
+    return 128 + (received or [signal.SIGINT])[0]
 
 
 class BrokenOutputError(Exception):

@@ -186,10 +186,10 @@ def cut_trees(*, embeddings: str, linkage: Values, cut: Values) -> str:
     return digest("cut-trees", 1, {"embeddings": embeddings, "linkage": linkage, "cut": cut})
 
 
-def pruned(*, dataset: str, embeddings: str, trees: str, cut: Values) -> str:
-    """Return the key of a smaller data set, by the digests of what it is made of and its cut."""
-    inputs = {"dataset": dataset, "embeddings": embeddings, "trees": trees, "cut": cut}
-    return digest("pruned", 2, inputs)
+def pruned(*, dataset: str, embeddings: str, trees: str, kept: str, choice: Values) -> str:
+    """Return the key of a smaller data set, by the digests of what it is made of and its choice."""
+    inputs = {"dataset": dataset, "embeddings": embeddings, "trees": trees, "kept": kept}
+    return digest("pruned", 2, {**inputs, "choice": choice})
 
 
 def array(values: NDArray[Any]) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,34 @@ from rayred.data import Split
 from rayred.files import write_array
 from rayred.store import Stage
 
+Representative = Literal["centre", "largest", "oldest"]
+"""Which image of a group is kept: the closest to its centre, the one of most pixels, or the file
+that was changed first; of equals, that of the lowest row."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the images of a smaller data set are chosen."""
+
+    cut: Cut
+    """Where the trees are cut."""
+    representative: Representative = "centre"
+
+    def values(self) -> dict[str, Any]:
+        """Return what decides the choice."""
+        return {**self.cut.values(), "representative": self.representative}
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Choice:
+        """Return the choice of `values`."""
+        representative = values.pop("representative")
+        return cls(Cut(**values), representative)
+
+    def sentence(self) -> str:
+        """Return the choice in words."""
+        kept = {"centre": "the closest to the centre", "largest": "the largest"}
+        return f"{self.cut.sentence()}; {kept.get(self.representative, 'the oldest')} of each group"
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -33,8 +62,8 @@ class Chosen:
     """(n,) int64, which of the N images are kept, ascending."""
     standing: Standing
     """What stands for each of the N images."""
-    cut: Cut
-    """Where the trees were cut."""
+    choice: Choice
+    """How they were chosen."""
 
 
 def _save(folder: Path, chosen: Chosen) -> None:
@@ -71,14 +100,14 @@ def _save(folder: Path, chosen: Chosen) -> None:
             )
     columns["representative"] = split.rows[standing.representative]
     pq.write_table(pa.table({**columns, "kept": kept}), folder / "groups.parquet")
-    (folder / "cut.json").write_text(json.dumps(chosen.cut.values()) + "\n")
+    (folder / "choice.json").write_text(json.dumps(chosen.choice.values()) + "\n")
 
 
-def _load(folder: Path) -> Cut:
-    return Cut(**json.loads((folder / "cut.json").read_text()))
+def _load(folder: Path) -> Choice:
+    return Choice.of(json.loads((folder / "choice.json").read_text()))
 
 
-PRUNED = Stage[Chosen, Cut]("pruned", _save, _load)
+PRUNED = Stage[Chosen, Choice]("pruned", _save, _load)
 """The tables of a smaller data set; its images are put beside them, see `rayred.kept_images`."""
 
 
@@ -114,7 +143,7 @@ class Summary:
             other = int(standing.representative[image])
             farthest = names[image], names[other], float(standing.distance[image])
         return cls(
-            cut=chosen.cut,
+            cut=chosen.choice.cut,
             distance=height,
             kept=len(chosen.kept),
             discarded=len(names) - len(chosen.kept),

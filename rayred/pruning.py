@@ -18,7 +18,7 @@ from rayred.clustering.checks import check_rows
 from rayred.clustering.cuts import Cut
 from rayred.clustering.groups import grow_trees, kept_rows
 from rayred.clustering.on_ray import RayMap
-from rayred.clustering.standing import Standing
+from rayred.clustering.standing import Standing, highest_of_groups
 from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
@@ -32,7 +32,7 @@ from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import clustering_errors, embed, score_images, train_reference
 from rayred.places import check_places
-from rayred.pruned_tables import PRUNED, Chosen, Summary
+from rayred.pruned_tables import PRUNED, Choice, Chosen, Representative, Summary
 from rayred.selection import Subset
 from rayred.stages import TREES
 from rayred.store import Made
@@ -69,6 +69,7 @@ def prune(
     max_distance: float | None = None,
     allocate: Allocate = "class",
     floor: int = 1,
+    representative: Representative = "centre",
     embeddings: Path | None = None,
     pixels: bool = False,
     unlabelled: bool = False,
@@ -98,6 +99,9 @@ def prune(
         one distance for all classes, so that classes with more redundant images give more.
     floor
         Fewest images of a class to keep, if it has so many.
+    representative
+        Which image of a group is kept: the one closest to its centre, the one of most pixels, or,
+        of image files, the one that was changed first. Of equals, that of the lowest row.
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
@@ -131,21 +135,25 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
+    choice = Choice(cut, representative)
     space = _Space(embeddings, pixels, unlabelled)
-    settings = _Settings(dataset, Path(out), space, link, overrides, address, fresh, update)
+    settings = _Settings(
+        dataset, Path(out), space, representative, link, overrides, address, fresh, update
+    )
     with _opened(settings) as (job, x, map):
         if not (dry_run or fresh or update):
-            _check_cut(job, cut)
+            _check_choice(job, choice)
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
         trees = _trees(job, x, map, cut, keep=not dry_run)
-        chosen, summary = _choose(job, x, trees.value, map, cut)
+        chosen, summary = _choose(job, x, trees.value, map, choice)
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
                 embeddings=x.digest,
                 trees=trees.digest,
-                cut=cut.values(),
+                kept=keys.array(chosen.kept),
+                choice=choice.values(),
             )
             score_images(job, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
@@ -174,13 +182,15 @@ def look(
     `out`, so that pruning goes on from them.
     """
     space = _Space(embeddings, pixels, unlabelled)
-    settings = _Settings(dataset, Path(out), space, "copy", overrides, address, fresh, update)
+    settings = _Settings(
+        dataset, Path(out), space, "centre", "copy", overrides, address, fresh, update
+    )
     with _opened(settings) as (job, x, map):
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
             trees = _trees(job, x, map, cuts[-1], keep=False)
-            summaries += [_choose(job, x, trees.value, map, cut)[1] for cut in cuts]
+            summaries += [_choose(job, x, trees.value, map, Choice(cut))[1] for cut in cuts]
         return summaries
 
 
@@ -220,6 +230,7 @@ class _Settings:
     dataset: str
     out: Path
     space: _Space
+    representative: Representative
     link: Link
     overrides: Sequence[str]
     address: str | None
@@ -237,6 +248,8 @@ def _opened(given: _Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]
     whole_images = experiment.needs_whole_images()
     images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
     check_link(given.link, images.folder, given.out)
+    if given.representative == "oldest" and images.folder is None:
+        raise ConfigError("prune: oldest: images that are no files have no age; keep the largest")
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
     x = given.space.given(images)
@@ -264,11 +277,11 @@ def _experiment(given: _Settings) -> Experiment:
     return experiment
 
 
-def _check_cut(job: Job, cut: Cut) -> None:
+def _check_choice(job: Job, choice: Choice) -> None:
     before = job.store.current(PRUNED)
-    if before is not None and before.value != cut:
+    if before is not None and before.value != choice:
         raise RunFolderError(
-            f"{job.store.path} holds a smaller data set of another cut ({before.value.sentence()});"
+            f"{job.store.path} holds another smaller data set ({before.value.sentence()});"
             " --update makes it this one, --fresh starts over, or choose another --out"
         )
 
@@ -309,15 +322,29 @@ def _trees(
 
 
 def _choose(
-    job: Job, x: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, cut: Cut
+    job: Job, x: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, choice: Choice
 ) -> tuple[Chosen, Summary]:
-    """Return the images that a cut keeps, and what it does in a few numbers."""
-    counts = cut.counts(trees)
-    linkage = job.experiment.linkage
-    [kept] = kept_rows(x.value, trees, [counts], linkage, map=map, workers=map.workers)
-    standing = Standing.of(x.value, trees, counts, kept)
-    chosen = Chosen(job.dataset.train, kept, standing, cut)
+    """Return the images that are kept, and what the cut does in a few numbers."""
+    counts = choice.cut.counts(trees)
+    images, linkage = job.dataset.train, job.experiment.linkage
+    if choice.representative == "centre":
+        [kept] = kept_rows(x.value, trees, [counts], linkage, map=map, workers=map.workers)
+    else:
+        kept = highest_of_groups(trees.groups_at(counts), _preference(images, choice))
+    chosen = Chosen(images, kept, Standing.of(x.value, trees, counts, kept), choice)
     return chosen, Summary.of(chosen, trees.height_at(counts))
+
+
+def _preference(images: Split, choice: Choice) -> NDArray[np.int64]:
+    """Return a number for each image, (N,), of which the highest of a group is kept."""
+    if choice.representative == "largest":
+        return np.zeros(len(images), np.int64) if images.areas is None else images.areas
+    assert images.folder is not None
+    try:
+        changed = [(images.folder / name).stat().st_mtime_ns for name in images.names]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return -np.array(changed)
 
 
 def _given(path: Path, images: Split) -> Made[NDArray[Any]]:

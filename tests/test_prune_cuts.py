@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import datasets
@@ -83,7 +84,7 @@ def test_the_tables_say_what_stands_for_each_image(pets):
         assert one["representative"] == table["name"][expected["representative"]]
         assert float(one["distance"]) == pytest.approx(expected["distance"], rel=1e-8)
         assert int(one["group"]) == expected["group"]
-    assert json.loads((out / "cut.json").read_text())["keep"] == 0.5
+    assert json.loads((out / "choice.json").read_text())["keep"] == 0.5
     images = sorted(path.relative_to(out / "images") for path in out.rglob("images/*/*"))
     assert [str(path) for path in images] == sorted((out / "kept.txt").read_text().splitlines())
 
@@ -129,7 +130,7 @@ def test_another_cut_has_to_be_asked_for_and_going_back_is_free(pets):
     out, _ = pruned(pets, "again", "--keep", "0.5")
     first = (out / "discarded.csv").read_bytes()
     _, said = pruned(pets, "again", "--max-distance", "0.1", code=2)
-    assert "holds a smaller data set of another cut (a share of 0.5 of every class is kept)" in said
+    assert "holds another smaller data set (a share of 0.5 of every class is kept;" in said
     assert (out / "discarded.csv").read_bytes() == first
     pruned(pets, "again", "--keep", "0.8", "--update")
     assert len(np.load(out / "kept.npy")) == 24
@@ -166,7 +167,7 @@ def test_the_same_from_python(pets):
     assert small.summary.discarded == 17
     assert small.summary.distance <= 1e-6
     assert small.summary.farthest[2] <= small.summary.distance
-    with pytest.raises(RunFolderError, match="another cut"):
+    with pytest.raises(RunFolderError, match="another smaller data set"):
         prune(dataset, 0.5, out, **given)
     with pytest.raises(ConfigError, match="either the share to keep or the largest distance"):
         prune(dataset, None, out, **given)
@@ -218,6 +219,36 @@ def test_a_folder_of_odd_photographs_is_taken_as_it_is(photographs, caplog):
     assert groups.nunique() == 4
     assert {line.split(",")[0] for line in discarded} < set(together)
     assert snapshot(album) == before
+
+
+@pytest.mark.parametrize(
+    ("representative", "kept"), [("largest", "cat/0.png"), ("oldest", "cat/small.jpg")]
+)
+def test_the_largest_or_the_oldest_image_of_a_group_is_kept(photographs, representative, kept):
+    album, out = photographs / "album", photographs / "small"
+    for age, name in enumerate(["same.bmp", "0.png", "small.jpg"]):
+        os.utime(album / "cat" / name, (10**9 - age, 10**9 - age))
+    done = rayred_here(
+        "prune", f"folder:{album}", "--pixels", "--max-distance", "0.02", "--out", out,
+        "--representative", representative, "--set", f"data.root={photographs / 'root'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = (out / "kept.txt").read_text().splitlines()
+    assert kept in names
+    assert len(names) == 4
+    with (out / "discarded.csv").open(newline="") as file:
+        assert {one["representative"] for one in csv.DictReader(file)} == {kept}
+    assert json.loads((out / "choice.json").read_text())["representative"] == representative
+
+
+def test_images_of_a_table_have_no_age(tmp_path):
+    out = tmp_path / "small"
+    done = rayred_here(
+        "prune", "digits", "--pixels", "--keep", "0.5", "--representative", "oldest", "--out", out
+    )
+    assert done.returncode == 2
+    assert "images that are no files have no age" in done.stderr
+    assert not out.exists()
 
 
 def files(folder: Path) -> list[Path]:

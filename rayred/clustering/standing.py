@@ -59,3 +59,21 @@ class Standing:
             pairs = torch.from_numpy(others), torch.from_numpy(places)
             distance[rows[others]] = pair_distances(unit, *pairs).numpy()
         return cls(group, representative, distance)
+
+
+def highest_of_groups(group: NDArray[np.int64], value: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the row with the highest value of each group, (n,) int64 ascending.
+
+    Of equal values, that of the lowest row.
+
+    Parameters
+    ----------
+    group, value
+        (N,) group and value of each row.
+
+    >>> highest_of_groups(np.array([0, 1, 0, 1]), np.array([1, 5, 3, 5]))
+    array([1, 2])
+    """
+    order = np.lexsort([np.arange(len(group)), -value, group])
+    opens = np.diff(group[order], prepend=-1) != 0
+    return np.sort(order[opens])

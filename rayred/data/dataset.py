@@ -46,6 +46,8 @@ class Split:
     """Digest of encoded images, labels, class names and decoding; by default of the pixels."""
     digests: NDArray[np.uint8] | None = None
     """(N, 16) digest of the encoded bytes of each image; None where there are only pixels."""
+    areas: NDArray[np.int64] | None = None
+    """(N,) pixels of each image as the user has it; None where all have one size."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.labels):
@@ -82,6 +84,7 @@ class Split:
             names=[self.names[position] for position in positions],
             rows=self.rows[chosen],
             digests=None if self.digests is None else self.digests[chosen],
+            areas=None if self.areas is None else self.areas[chosen],
             digest=digest_of(self.digest, positions),
         )
 

@@ -280,6 +280,7 @@ def _split(
         tuple(notices),
         digest_of(repr(rule), rows.scan.digests[rows.kept], labels, "\0".join(classes)),
         None if isinstance(rows.listing.images, PixelImages) else rows.scan.digests[rows.kept],
+        rows.scan.width[rows.kept] * rows.scan.height[rows.kept],
     )
 
 

@@ -171,10 +171,21 @@ class Tracker:
             params=[Param(key, str(text)) for key, text in self.params.items() if key not in known],
             tags=[RunTag(key, str(text)) for key, text in facts.items()],
         )
-        self._client.log_inputs(self.run_id, [dataset_input(dataset)])
+        self._log_dataset(dataset)
         for run in runs:
             if TRIAL_TAG in run.data.tags:
                 self._take_over(run)
+
+    def _log_dataset(self, dataset: Mapping[str, str | int]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        inputs = [dataset_input(dataset)]
+        try:
+            self._client.log_inputs(self.run_id, inputs)
+        except MlflowException:
+            # Of studies that begin at once on one data set, MLflow lets the first add it; for the
+            # others it is there now.
+            self._client.log_inputs(self.run_id, inputs)
 
     def _take_over(self, child: Any) -> None:
         """Note a child run as sent if it is complete; else delete it, so that it is sent again."""

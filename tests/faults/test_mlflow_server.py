@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from rayred.tracking.client import create_store
 from rayred.tracking.failures import explain
@@ -78,3 +80,19 @@ def test_a_full_disk_is_said_to_be_full(tmp_path):
     assert explain("sqlite:///x.db", raised.value) == (
         "MLflow at sqlite:///x.db could not write (database or disk is full); make room"
     )
+
+
+def test_a_data_set_that_another_study_adds_at_the_same_time_is_there(tmp_path, monkeypatch):
+    """MLflow looks for it and adds it in two steps: of two studies, one was refused."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    log_inputs, calls = SqlAlchemyStore.log_inputs, []
+
+    def refused_once(self, *arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets.experiment_id")
+        return log_inputs(self, *arguments, **named)
+
+    monkeypatch.setattr(SqlAlchemyStore, "log_inputs", refused_once)
+    write_study(uri, tmp_path / "run", 1)
+    assert len(calls) == 2

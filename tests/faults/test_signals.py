@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
 
 from rayred.command import run_command
+from rayred.errors import TrainingError
 from rayred.interrupts import SIGNALS, uninterrupted
 from rayred.results.trial import Trial, TrialResult
 from rayred.store import open_store
@@ -43,6 +45,33 @@ def test_a_command_ends_with_the_code_of_the_signal(capsys, number):
     assert capsys.readouterr().err == SENTENCE
     assert ends == ["came to its end"]
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(
+    "outcome", [TrainingError("a worker is gone"), ValueError("unexpected"), 1], ids=str
+)
+def test_what_fails_after_a_signal_fails_by_it(capsys, outcome):
+    """The interrupt itself can be lost: Python drops it where an object is being collected."""
+
+    def command() -> int:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert run_command(command) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == SENTENCE
+
+
+def test_a_command_that_comes_to_its_end_in_spite_of_a_signal_is_done(capsys):
+    def command() -> int:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    assert run_command(command) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
