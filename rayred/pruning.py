@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,8 @@ def prune(
     RayredError
         Something cannot be used as given, or failed; the message says what to do.
     """
+    _check_known("allocate", allocate, get_args(Allocate))
+    _check_known("representative", representative, get_args(Representative))
     try:
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
@@ -275,6 +277,11 @@ def _experiment(given: _Settings) -> Experiment:
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
     return experiment
+
+
+def _check_known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"prune: {name}: {value!r}: expected {', '.join(known)}")
 
 
 def _check_choice(job: Job, choice: Choice) -> None:

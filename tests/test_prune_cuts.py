@@ -171,6 +171,10 @@ def test_the_same_from_python(pets):
         prune(dataset, 0.5, out, **given)
     with pytest.raises(ConfigError, match="either the share to keep or the largest distance"):
         prune(dataset, None, out, **given)
+    with pytest.raises(ConfigError, match="allocate: 'rows': expected class, common"):
+        prune(dataset, 0.5, out, allocate="rows", **given)
+    with pytest.raises(ConfigError, match="representative: 'first': expected centre, largest, old"):
+        prune(dataset, 0.5, out, representative="first", **given)
 
 
 @pytest.fixture
