@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rayred import keys
@@ -33,10 +34,15 @@ from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import clustering_errors, embed, score_images, train_reference
 from rayred.places import check_places
 from rayred.pruned_tables import PRUNED, Choice, Chosen, Representative, Summary
-from rayred.selection import Subset
 from rayred.stages import TREES
 from rayred.store import Made
 from rayred.study import emptied_classes, zero_embeddings
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+    from torch.utils.data import Dataset as TorchDataset
+    from torch.utils.data import Subset
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +59,44 @@ class Pruned:
     folder: Path
     """Folder with `kept.npy`, `kept.txt`, `discarded.csv`, `groups.parquet` and, of an image
     folder, `images/`."""
-    kept: Subset
+    kept: NDArray[np.int64]
     """(n,) int64, ascending: the rows of the data set that are kept."""
     n_images: int
     """Images of the whole data set."""
+    n_rows: int
+    """Rows of the whole data set, some of which may be no images that can be used."""
     summary: Summary
     """What the cut does, in a few numbers."""
+
+    @property
+    def groups(self) -> pandas.DataFrame:
+        """All images: name, class, row, representative (a row), distance, group, kept."""
+        frame: pandas.DataFrame = pq.read_table(self.folder / "groups.parquet").to_pandas()
+        return frame
+
+    def subset(self, dataset: TorchDataset[Any]) -> Subset[Any]:
+        """Return the kept rows of a PyTorch data set that has the rows of the whole data set.
+
+        Raises
+        ------
+        ValueError
+            It has another number of rows.
+        """
+        from torch.utils.data import Subset
+
+        self._check_rows(dataset)
+        return Subset(dataset, self.kept.tolist())
+
+    def select(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        """Return the kept rows of a Hugging Face data set, as `subset` does."""
+        self._check_rows(dataset)
+        return dataset.select(self.kept)
+
+    def _check_rows(self, dataset: Any) -> None:
+        if len(dataset) != self.n_rows:
+            raise ValueError(
+                f"the data set has {len(dataset):,} rows, and {self.n_rows:,} were pruned"
+            )
 
 
 def prune(
@@ -162,7 +200,8 @@ def prune(
             keep_images(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
         rows = chosen.split.rows[chosen.kept]
-        return Pruned(job.store.path, rows, len(chosen.split), summary)
+        split = chosen.split
+        return Pruned(job.store.path, rows, len(split), split.n_rows(), summary)
 
 
 def look(

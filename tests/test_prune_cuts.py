@@ -167,6 +167,16 @@ def test_the_same_from_python(pets):
     assert small.summary.discarded == 17
     assert small.summary.distance <= 1e-6
     assert small.summary.farthest[2] <= small.summary.distance
+    assert small.groups["kept"].sum() == 13
+    numbers = range(small.n_rows)
+    assert list(small.subset(numbers)) == small.kept.tolist()
+    table = datasets.Dataset.from_dict({"number": list(numbers)})
+    assert small.select(table)["number"][:] == small.kept.tolist()
+    for other in (range(29), table.select(range(29))):
+        with pytest.raises(ValueError, match="the data set has 29 rows, and 30 were pruned"):
+            small.subset(other)
+        with pytest.raises(ValueError, match="the data set has 29 rows, and 30 were pruned"):
+            small.select(other)
     with pytest.raises(RunFolderError, match="another smaller data set"):
         prune(dataset, 0.5, out, **given)
     with pytest.raises(ConfigError, match="either the share to keep or the largest distance"):
