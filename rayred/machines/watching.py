@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import psutil
 import ray
 
 from rayred.errors import MachineError
+from rayred.interrupts import SIGNALS
 
 SERVERS = ("gcs_server", "raylet")
 WATCH_SECONDS = 1
@@ -37,11 +38,12 @@ def servers_watched() -> Iterator[None]:
         return
     servers = {one: one.name() for one in psutil.Process().children() if one.name() in SERVERS}
     logs = ray._private.worker._global_node.get_logs_dir_path()
-    ended, interrupted = threading.Event(), threading.Event()
+    ended = threading.Event()
     lost: list[str] = []
 
     def handle(number: int, frame: Any) -> None:
-        interrupted.set()
+        if lost:  # sent by the thread below, and no signal that the caller has to know of
+            raise KeyboardInterrupt
         handler(number, frame)
 
     def watch() -> None:
@@ -50,15 +52,21 @@ def servers_watched() -> Iterator[None]:
             if ended.wait(WATCH_SECONDS):
                 return
             gone = [name for server, name in servers.items() if _has_ended(server)]
-        # The main thread may be about to learn that all were told to end.
-        if not ended.wait(WATCH_SECONDS) and not interrupted.is_set():
+        # All may have been told to end, which the main thread learns when its call returns.
+        if not ended.wait(WATCH_SECONDS) and not told_to_end():
             lost.extend(gone)
             os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, handle)
-    threading.Thread(target=watch, daemon=True).start()
     try:
-        yield
+        with _signals_noted() as told_to_end:
+            thread = threading.Thread(target=watch, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                thread.join()
     except KeyboardInterrupt:
         if not lost:
             raise
@@ -67,8 +75,33 @@ def servers_watched() -> Iterator[None]:
             " goes on from here"
         ) from None
     finally:
-        ended.set()
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether this process was told to end since it was last called.
+
+    Handlers in Python run only when the call that the main thread is in returns to it.
+    """
+    read, write = os.pipe()
+    for end in (read, write):
+        os.set_blocking(end, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def told_to_end() -> bool:
+        try:
+            noted = os.read(read, 1024)
+        except BlockingIOError:  # no signal so far
+            return False
+        return any(number in noted for number in (signal.SIGINT, *SIGNALS))
+
+    try:
+        yield told_to_end
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
 
 
 def _has_ended(process: psutil.Process) -> bool:

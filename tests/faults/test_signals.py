@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from sqlalchemy import Engine, event
 from rayred.command import run_command
 from rayred.errors import TrainingError
 from rayred.interrupts import SIGNALS, uninterrupted
+from rayred.machines.watching import _signals_noted
 from rayred.results.trial import Trial, TrialResult
 from rayred.store import open_store
 from rayred.tracking.client import create_store
@@ -72,6 +75,32 @@ def test_a_command_that_comes_to_its_end_in_spite_of_a_signal_is_done(capsys):
 
     assert run_command(command) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_that_a_process_is_told_to_end_is_known_before_its_handlers_run():
+    """A call that does not return, such as a long one into Ray, keeps the handlers waiting."""
+    heard: list[int] = []
+    told: list[bool] = []
+
+    def tell() -> None:
+        told.append(noted())
+        os.kill(os.getpid(), signal.SIGTERM)
+        until = time.monotonic() + 30
+        while not (now := noted()) and time.monotonic() < until:
+            time.sleep(0.01)
+        told.append(now)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with _signals_noted() as noted:
+            other = threading.Thread(target=tell)
+            other.start()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 10**6)  # some tenths of a second, not in Python
+            other.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == [False, True]
+    assert heard == [signal.SIGTERM]
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
