@@ -24,8 +24,13 @@ class Scores:
     height: NDArray[np.float64]
     """(N,) height of the first merge of each image: for complete linkage, the cosine distance to
     the farthest image of the group that it joins. Infinite where the trees end before."""
-    rank: NDArray[np.int64]
-    """(N,) from 1, the image that is redundant first; of equal heights, the lower row is first."""
+
+    @property
+    def rank(self) -> NDArray[np.int64]:
+        """(N,) from 1, the image that is redundant first; of equal heights, the lower row is."""
+        rank = np.empty(len(self.height), np.int64)
+        rank[np.argsort(self.height, kind="stable")] = np.arange(1, len(rank) + 1)
+        return rank
 
     @classmethod
     def of(cls, trees: ClassTrees) -> Scores:
@@ -33,8 +38,9 @@ class Scores:
 
         >>> from rayred.linkage import Tree
         >>> tree = Tree(3, np.array([[0, 2]]), np.array([0.25]))
-        >>> Scores.of(ClassTrees((np.arange(3),), (tree,)))
-        Scores(height=array([0.25,  inf, 0.25]), rank=array([1, 3, 2]))
+        >>> scores = Scores.of(ClassTrees((np.arange(3),), (tree,)))
+        >>> scores.height, scores.rank
+        (array([0.25,  inf, 0.25]), array([1, 3, 2]))
         """
         height = np.full(sum(map(len, trees.members)), np.inf)
         for rows, tree in zip(trees.members, trees.trees, strict=True):
@@ -43,9 +49,7 @@ class Scores:
             levels = np.repeat(tree.heights[::-1], 2)
             single = nodes < tree.n_rows
             height[rows[nodes[single]]] = levels[single]
-        rank = np.empty(len(height), np.int64)
-        rank[np.argsort(height, kind="stable")] = np.arange(1, len(height) + 1)
-        return cls(height, rank)
+        return cls(height)
 
 
 @dataclass(frozen=True)
@@ -61,20 +65,20 @@ class ScoredImages:
 
 
 def save_scores(path: Path, images: ScoredImages) -> None:
-    """Write a Parquet file with one row an image; heights that are infinite are null."""
+    """Write a Parquet file with one row an image; height and rank are null where none is known."""
     height = images.scores.height
+    unknown = np.isinf(height)
     table = {
         "row": images.rows,
         "name": list(images.names),
         "class": list(images.classes),
-        "height": pa.array(height, mask=np.isinf(height)),
-        "rank": images.scores.rank,
+        "height": pa.array(height, mask=unknown),
+        "rank": pa.array(images.scores.rank, mask=unknown),
     }
     pq.write_table(pa.table(table), path)
 
 
 def load_scores(path: Path) -> Scores:
     """Read what `save_scores` wrote."""
-    table = pq.read_table(path, columns=["height", "rank"])
-    height = table["height"].fill_null(np.inf).to_numpy()
-    return Scores(height, table["rank"].to_numpy())
+    height = pq.read_table(path, columns=["height"])["height"]
+    return Scores(height.fill_null(np.inf).to_numpy())

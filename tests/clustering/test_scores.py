@@ -32,8 +32,8 @@ def test_a_height_is_that_of_the_first_cut_in_which_an_image_is_not_alone(method
     assert np.array_equal(scores.rank[order], np.arange(1, 61))
 
 
-def test_heights_that_the_trees_do_not_reach_are_null_in_the_file(tmp_path):
-    scores = Scores(np.array([0.25, np.inf, 0.125]), np.array([2, 3, 1]))
+def test_what_the_trees_do_not_reach_is_null_in_the_file(tmp_path):
+    scores = Scores(np.array([0.25, np.inf, 0.125]))
     images = ScoredImages(scores, np.array([0, 4, 5]), ["a", "b", "c"], ["cat", "dog", "cat"])
     save_scores(tmp_path / "scores.parquet", images)
     table = pq.read_table(tmp_path / "scores.parquet").to_pydict()
@@ -42,7 +42,7 @@ def test_heights_that_the_trees_do_not_reach_are_null_in_the_file(tmp_path):
         "name": ["a", "b", "c"],
         "class": ["cat", "dog", "cat"],
         "height": [0.25, None, 0.125],
-        "rank": [2, 3, 1],
+        "rank": [2, None, 1],
     }
     loaded = load_scores(tmp_path / "scores.parquet")
     assert np.array_equal(loaded.height, scores.height)
