@@ -252,23 +252,25 @@ def _add_again(parser: argparse.ArgumentParser) -> None:
 
 
 def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a fraction in (0, 1]")
     return value
 
 
 def _distance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value <= 2:
         raise argparse.ArgumentTypeError(f"{text}: expected a cosine distance, 0 to 2")
     return value
+
+
+def _number(text: str) -> float:
+    """Return a number; NaN, which is in no range, for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _count(text: str) -> int:
@@ -355,19 +357,19 @@ def _prune(given: argparse.Namespace) -> int:
     from rayred.pruned_tables import summary_table
     from rayred.pruning import look, prune
 
-    again = {"address": given.address, "fresh": given.fresh, "update": given.update}
+    names = (
+        "floor",
+        "embeddings",
+        "pixels",
+        "unlabelled",
+        "overrides",
+        "address",
+        "fresh",
+        "update",
+    )
+    settings = {name: getattr(given, name) for name in names}
     if given.keep is None and given.max_distance is None:
-        summaries = look(
-            given.dataset,
-            given.out,
-            floor=given.floor,
-            embeddings=given.embeddings,
-            pixels=given.pixels,
-            unlabelled=given.unlabelled,
-            overrides=given.overrides,
-            **again,
-        )
-        show(summary_table(summaries))
+        show(summary_table(look(given.dataset, given.out, **settings)))
         show("nothing is pruned; choose one: the same command with the cut, or --max-distance D")
         return 0
     pruned = prune(
@@ -376,15 +378,10 @@ def _prune(given: argparse.Namespace) -> int:
         given.out,
         max_distance=given.max_distance,
         allocate=given.allocate,
-        floor=given.floor,
         representative=given.representative,
-        embeddings=given.embeddings,
-        pixels=given.pixels,
-        unlabelled=given.unlabelled,
         link=given.link,
         dry_run=given.dry_run,
-        overrides=given.overrides,
-        **again,
+        **settings,
     )
     if given.dry_run:
         show(summary_table([pruned.summary]))

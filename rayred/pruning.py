@@ -186,7 +186,7 @@ def prune(
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
         trees = _trees(job, x, map, cut, keep=not dry_run)
-        chosen, summary = _choose(job, x, trees.value, map, choice)
+        [(chosen, summary)] = _choose(job, x, trees.value, map, [cut], representative)
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
@@ -230,8 +230,9 @@ def look(
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
-            trees = _trees(job, x, map, cuts[-1], keep=False)
-            summaries += [_choose(job, x, trees.value, map, Choice(cut))[1] for cut in cuts]
+            trees = _trees(job, x, map, cuts[-1], keep=False).value
+            found = _choose(job, x, trees, map, cuts, "centre")
+            summaries += [summary for _, summary in found]
         return summaries
 
 
@@ -368,22 +369,32 @@ def _trees(
 
 
 def _choose(
-    job: Job, x: Made[NDArray[Any]], trees: ClassTrees, map: RayMap, choice: Choice
-) -> tuple[Chosen, Summary]:
-    """Return the images that are kept, and what the cut does in a few numbers."""
-    counts = choice.cut.counts(trees)
+    job: Job,
+    x: Made[NDArray[Any]],
+    trees: ClassTrees,
+    map: RayMap,
+    cuts: Sequence[Cut],
+    representative: Representative,
+) -> list[tuple[Chosen, Summary]]:
+    """Return the images that each cut keeps, and what it does in a few numbers."""
+    counts = [cut.counts(trees) for cut in cuts]
     images, linkage = job.dataset.train, job.experiment.linkage
-    if choice.representative == "centre":
-        [kept] = kept_rows(x.value, trees, [counts], linkage, map=map, workers=map.workers)
+    if representative == "centre":
+        kept = kept_rows(x.value, trees, counts, linkage, map=map, workers=map.workers)
     else:
-        kept = highest_of_groups(trees.groups_at(counts), _preference(images, choice))
-    chosen = Chosen(images, kept, Standing.of(x.value, trees, counts, kept), choice)
-    return chosen, Summary.of(chosen, trees.height_at(counts))
+        preference = _preference(images, representative)
+        kept = [highest_of_groups(trees.groups_at(one), preference) for one in counts]
+    found = []
+    for cut, count, rows in zip(cuts, counts, kept, strict=True):
+        standing = Standing.of(x.value, trees, count, rows)
+        chosen = Chosen(images, rows, standing, Choice(cut, representative))
+        found.append((chosen, Summary.of(chosen, trees.height_at(count))))
+    return found
 
 
-def _preference(images: Split, choice: Choice) -> NDArray[np.int64]:
+def _preference(images: Split, representative: Representative) -> NDArray[np.int64]:
     """Return a number for each image, (N,), of which the highest of a group is kept."""
-    if choice.representative == "largest":
+    if representative == "largest":
         return np.zeros(len(images), np.int64) if images.areas is None else images.areas
     assert images.folder is not None
     try:
