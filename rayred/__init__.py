@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rayred.data import load_dataset
     from rayred.linkage import CompleteLinkage, complete_linkage, representatives
     from rayred.pipeline import run
-    from rayred.pruning import prune
+    from rayred.pruning.jobs import prune
 
 __all__ = [
     "CompleteLinkage",
@@ -38,7 +38,7 @@ _MODULES = {
     "CompleteLinkage": "rayred.linkage",
     "complete_linkage": "rayred.linkage",
     "load_dataset": "rayred.data",
-    "prune": "rayred.pruning",
+    "prune": "rayred.pruning.jobs",
     "redundant_groups": "rayred.clustering.groups",
     "representatives": "rayred.linkage",
     "run": "rayred.pipeline",

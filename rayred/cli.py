@@ -354,8 +354,8 @@ def _experiments(_: argparse.Namespace) -> int:
 
 
 def _prune(given: argparse.Namespace) -> int:
-    from rayred.pruned_tables import summary_table
-    from rayred.pruning import look, prune
+    from rayred.pruning.jobs import look, prune
+    from rayred.pruning.tables import summary_table
 
     names = (
         "floor",

@@ -13,7 +13,7 @@ from rayred.clustering.array_files import cluster_files
 from rayred.clustering.groups import redundant_groups
 from rayred.config import Data
 from rayred.data import load_dataset, load_train_split
-from rayred.pruning import _given
+from rayred.pruning.jobs import _given
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
 

@@ -11,8 +11,8 @@ import pytest
 from rayred.data import load_train_split
 from rayred.errors import ConfigError, DataError
 from rayred.files import LINKS, check_link, put_file
-from rayred.kept_images import keep_images
-from rayred.pruning import prune
+from rayred.pruning.images import keep_images
+from rayred.pruning.jobs import prune
 from rayred.store import open_store
 from tests.conftest import rayred_here
 from tests.data.examples import write_images

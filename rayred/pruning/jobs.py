@@ -28,12 +28,12 @@ from rayred.data.thumbnails import thumbnails
 from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.files import Link, check_link
 from rayred.job import Job, begin, open_job
-from rayred.kept_images import keep_images
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import clustering_errors, embed, score_images, train_reference
 from rayred.places import check_places
-from rayred.pruned_tables import PRUNED, Choice, Chosen, Representative, Summary
+from rayred.pruning.images import keep_images
+from rayred.pruning.tables import PRUNED, Choice, Chosen, Representative, Summary
 from rayred.stages import TREES
 from rayred.store import Made
 from rayred.study import emptied_classes, zero_embeddings

@@ -108,7 +108,7 @@ def _load(folder: Path) -> Choice:
 
 
 PRUNED = Stage[Chosen, Choice]("pruned", _save, _load)
-"""The tables of a smaller data set; its images are put beside them, see `rayred.kept_images`."""
+"""The tables of a smaller data set; its images are put beside them, see `rayred.pruning.images`."""
 
 
 def one_line(name: str) -> str:
