@@ -13,7 +13,7 @@ from rayred.clustering.array_files import cluster_files
 from rayred.clustering.groups import redundant_groups
 from rayred.config import Data
 from rayred.data import load_dataset, load_train_split
-from rayred.pruning.jobs import _given
+from rayred.spaces import given_embeddings
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
 
@@ -139,7 +139,7 @@ def test_prune_and_cluster_take_the_same_values(tmp_path, x):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", np.repeat([0, 1], 4))
     images = load_train_split(pets(tmp_path), Data(root=str(tmp_path / "root")))
-    given = _given(tmp_path / "x.npy", images).value
+    given = given_embeddings(tmp_path / "x.npy", images).value
     assert given.dtype == x.dtype
     assert np.array_equal(given, x)
     cluster_files(tmp_path / "x.npy", tmp_path / "y.npy", 0.5, tmp_path / "kept.npy")

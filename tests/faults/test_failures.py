@@ -164,7 +164,7 @@ def test_a_training_that_is_given_up_is_told(tmp_path):
 @pytest.mark.usefixtures("cluster")
 def test_a_command_names_the_trace_in_its_run_folder(tmp_path, monkeypatch):
     write_images(tmp_path / "pets" / "cat", 4, size=(8, 8))
-    grow = "rayred.pruning.jobs.grow_trees"
+    grow = "rayred.pruning.choosing.grow_trees"
     monkeypatch.setattr(grow, lambda *_, map, **__: list(map(lack, [1])))
     np.save(tmp_path / "e.npy", np.eye(4))
     done = rayred_here(

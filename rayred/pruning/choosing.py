@@ -1,0 +1,94 @@
+"""Which images a smaller data set keeps: trees that are deep enough, cut, and one of each group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred import keys
+from rayred.clustering.cuts import Cut
+from rayred.clustering.groups import grow_trees, kept_rows
+from rayred.clustering.on_ray import RayMap
+from rayred.clustering.standing import Standing, highest_of_groups
+from rayred.clustering.trees import ClassTrees
+from rayred.data import Split
+from rayred.errors import DataError
+from rayred.job import Job
+from rayred.pipeline import clustering_errors
+from rayred.pruning.tables import Choice, Chosen, Representative, Summary
+from rayred.stages import TREES
+from rayred.store import Made
+from rayred.study import zero_embeddings
+
+logger = logging.getLogger(__name__)
+
+
+def class_trees(
+    job: Job, x: Made[NDArray[Any]], map: RayMap, cut: Cut, *, keep: bool
+) -> Made[ClassTrees]:
+    """Return trees of all classes that are deep enough for a cut; the folder keeps them or not."""
+    linkage, labels = job.experiment.linkage, job.dataset.train.labels
+
+    def grow(fraction: float, max_distance: float) -> ClassTrees:
+        return grow_trees(
+            x.value,
+            labels,
+            fraction,
+            linkage,
+            map=map,
+            workers=map.workers,
+            device=map.device,
+            zero_rows="apart",
+            max_distance=max_distance,
+        )
+
+    def make() -> ClassTrees:
+        with clustering_errors():
+            for note in zero_embeddings(job.dataset, x.value):
+                logger.warning("%s", note)
+            return cut.trees(grow, job.dataset.train.class_sizes().tolist())
+
+    if not keep:
+        return Made(make(), "", "")
+    key = keys.cut_trees(embeddings=x.digest, linkage=linkage.deciding(), cut=cut.values())
+    return job.store.run(TREES, key, make)
+
+
+def choose(
+    job: Job,
+    x: Made[NDArray[Any]],
+    trees: ClassTrees,
+    map: RayMap,
+    cuts: Sequence[Cut],
+    representative: Representative,
+) -> list[tuple[Chosen, Summary]]:
+    """Return the images that each cut keeps, and what it does in a few numbers."""
+    counts = [cut.counts(trees) for cut in cuts]
+    images, linkage = job.dataset.train, job.experiment.linkage
+    if representative == "centre":
+        kept = kept_rows(x.value, trees, counts, linkage, map=map, workers=map.workers)
+    else:
+        preference = _preference(images, representative)
+        kept = [highest_of_groups(trees.groups_at(one), preference) for one in counts]
+    found = []
+    for cut, count, rows in zip(cuts, counts, kept, strict=True):
+        standing = Standing.of(x.value, trees, count, rows)
+        chosen = Chosen(images, rows, standing, Choice(cut, representative))
+        found.append((chosen, Summary.of(chosen, trees.height_at(count))))
+    return found
+
+
+def _preference(images: Split, representative: Representative) -> NDArray[np.int64]:
+    """Return a number for each image, (N,), of which the highest of a group is kept."""
+    if representative == "largest":
+        return np.zeros(len(images), np.int64) if images.areas is None else images.areas
+    assert images.folder is not None
+    try:
+        changed = [(images.folder / name).stat().st_mtime_ns for name in images.names]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return -np.array(changed)

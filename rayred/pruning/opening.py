@@ -1,0 +1,80 @@
+"""The settings of pruning, and its folder, images and embeddings once they are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from rayred.clustering.on_ray import RayMap
+from rayred.config import Experiment
+from rayred.config.file import override_experiment
+from rayred.data import Dataset, load_train_split
+from rayred.errors import ConfigError
+from rayred.files import Link, check_link
+from rayred.job import Job, begin, open_job
+from rayred.machines.connect import connect
+from rayred.machines.failures import LOGS, ray_failures
+from rayred.pipeline import embed, train_reference
+from rayred.places import check_places
+from rayred.pruning.tables import Representative
+from rayred.spaces import Space
+from rayred.store import Made
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What pruning is told, apart from where to cut."""
+
+    dataset: str
+    out: Path
+    space: Space
+    representative: Representative
+    link: Link
+    overrides: Sequence[str]
+    address: str | None
+    fresh: bool
+    update: bool
+
+
+@contextmanager
+def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
+    """Open the folder and the embeddings of the images, and what maps the work on classes."""
+    experiment = _experiment(given).with_absolute_paths()
+    check_places(experiment, given.out, *given.space.files())
+    again = {"fresh": given.fresh, "update": given.update}
+    experiment = begin(experiment, given.out, **again)
+    whole_images = experiment.needs_whole_images()
+    images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
+    check_link(given.link, images.folder, given.out)
+    if given.representative == "oldest" and images.folder is None:
+        raise ConfigError("prune: oldest: images that are no files have no age; keep the largest")
+    # There is no test split: the reference is tested on the images that it was trained on.
+    whole = Dataset(experiment.dataset, images, images)
+    x = given.space.given(images)
+    with (
+        connect(given.address) as cluster,
+        open_job(experiment, given.out, whole, cluster, **again) as job,
+        ray_failures(job.store.place(LOGS)),
+        job.class_map() as map,
+    ):
+        yield job, x or embed(job, train_reference(job)), map
+
+
+def _experiment(given: Settings) -> Experiment:
+    dataset = given.dataset
+    sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
+    # As it is: images of several sizes are brought to one, and what cannot be used is listed.
+    data: dict[str, Any] = {"image_size": "auto", "undecodable": "skip"}
+    data["unlabelled"] = given.space.unlabelled
+    if dataset.startswith("parquet:"):
+        data["test"] = dataset
+    settings: dict[str, Any] = {"dataset": dataset, "data": data, "sweep": sweep}
+    experiment = override_experiment(settings, "prune", given.overrides)
+    if experiment.sweep.space:
+        raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
+    return experiment
