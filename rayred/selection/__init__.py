@@ -23,6 +23,7 @@ from rayred.selection.semantic import select_semantic
 __all__ = [
     "SELECTORS",
     "Candidates",
+    "Selector",
     "Subset",
     "load_subsets",
     "make_subsets",
@@ -32,16 +33,20 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class _Selector:
+class Selector:
+    """How a subset is chosen."""
+
     select: Callable[[Candidates, float, np.random.Generator], NDArray[np.int64]]
     """Function of candidates, fraction and generator that returns a `Subset`."""
-    redrawn: bool
+    redrawn: bool = False
     """Whether a new subset is drawn for every trial."""
+    needs: tuple[str, ...] = ()
+    """Names of the scores that it chooses by, see `Candidates.scores`."""
 
 
 SELECTORS = {
-    "semantic": _Selector(select_semantic, redrawn=False),
-    "random": _Selector(select_random, redrawn=True),
+    "semantic": Selector(select_semantic),
+    "random": Selector(select_random, redrawn=True),
 }
 
 Subset = NDArray[np.int64]

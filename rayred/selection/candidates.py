@@ -1,24 +1,82 @@
-"""The training data that selectors get."""
+"""The training images that selectors choose from.
+
+Legend: N images, n of them of one class, D embedding dimensions, C classes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import builtins
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rayred.clustering.checks import rows_of_classes
+from rayred.clustering.maps import Map
+from rayred.clustering.trees import kept_images
+
 if TYPE_CHECKING:
     from rayred.clustering.groups import RedundantGroups
+
+Choose = Callable[[NDArray[Any], int, np.random.Generator], NDArray[np.int64]]
+"""Takes the (n, D) embeddings of one class, the number to keep, and a generator of its own; returns
+which to keep, places 0 to n − 1 in any order, each once. It is sent to other processes."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N training images that a selector chooses from; D embedding dimensions."""
+    """The N training images that a selector chooses from."""
 
     labels: NDArray[np.int64]
     """(N,) indices of the classes."""
     embeddings: NDArray[Any]
-    """(N, D) embeddings: real numbers."""
-    groups: RedundantGroups
-    """Redundant groups at every fraction of the sweep below 1."""
+    """(N, D) embeddings: real numbers, none of them all zero."""
+    groups: RedundantGroups | None = None
+    """Redundant groups at every fraction below 1 that is asked for."""
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """(N,) numbers of each image, gathered while the reference was trained, by name."""
+    map: Map[Any, Any] = builtins.map
+    """Runs the work on single classes, here or by Ray."""
+
+    @cached_property
+    def members(self) -> list[NDArray[np.int64]]:
+        """The images of each class, (n,) int64 ascending."""
+        return rows_of_classes(self.labels, len(self.labels))
+
+    def counts(self, fraction: float) -> list[int]:
+        """Return how many images of each class a subset of this fraction keeps."""
+        return [kept_images(len(rows), fraction) for rows in self.members]
+
+    def choose(
+        self, choose: Choose, fraction: float, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return the images that a function chooses of every class, (m,) int64 ascending.
+
+        Parameters
+        ----------
+        choose
+            The function.
+        fraction
+            Share of every class to keep, rounded; at least one image.
+        rng
+            Gives each class a generator, so that the result depends neither on `map` nor on what
+            other classes hold.
+        """
+        tasks = (
+            (label, self.embeddings[rows], count, generator)
+            for label, (rows, count, generator) in enumerate(
+                zip(self.members, self.counts(fraction), rng.spawn(len(self.members)), strict=True)
+            )
+        )
+        found = dict(self.map(partial(_choose, choose), tasks))
+        return np.sort(np.concatenate([rows[found[c]] for c, rows in enumerate(self.members)]))
+
+
+def _choose(
+    choose: Choose, task: tuple[int, NDArray[Any], int, np.random.Generator]
+) -> tuple[int, NDArray[np.int64]]:
+    label, x, count, generator = task
+    return label, choose(x, count, generator)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.trees import kept_images
 from rayred.selection.candidates import Candidates
 
 
@@ -16,8 +15,8 @@ def select_random(
     return np.sort(
         np.concatenate(
             [
-                rng.choice(rows, kept_images(len(rows), fraction), replace=False)
-                for rows in candidates.groups.trees.members
+                rng.choice(rows, count, replace=False)
+                for rows, count in zip(candidates.members, candidates.counts(fraction), strict=True)
             ]
         )
     )

@@ -17,4 +17,5 @@ def select_semantic(
     rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
 ) -> NDArray[np.int64]:
     """Return one image of each cluster of each class, (n,) int64 ascending."""
+    assert candidates.groups is not None
     return candidates.groups.kept[fraction]
