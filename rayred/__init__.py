@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rayred.checking.jobs import check
     from rayred.clustering.groups import redundant_groups
     from rayred.data import load_dataset
     from rayred.linkage import CompleteLinkage, complete_linkage, representatives
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CompleteLinkage",
+    "check",
     "complete_linkage",
     "load_dataset",
     "prune",
@@ -35,6 +37,7 @@ __all__ = [
 __version__ = version("rayred")
 
 _MODULES = {
+    "check": "rayred.checking.jobs",
     "CompleteLinkage": "rayred.linkage",
     "complete_linkage": "rayred.linkage",
     "load_dataset": "rayred.data",

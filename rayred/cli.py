@@ -146,19 +146,16 @@ def parser() -> argparse.ArgumentParser:
         help="take all images as one class, those of folder:PATH at any depth; with --embeddings or"
         " --pixels (default: the classes of the data set)",
     )
-    prune.add_argument(
-        "--link",
-        metavar="{copy,hard,symlink}",
-        choices=list(LINKS),
-        default="copy",
-        help="how kept image files are put into DIR/images: copy, which shares the disk's blocks"
-        " where the file system can; hard or symlink, through which a change of one changes the"
-        " original (default: copy)",
-    )
+    _add_link(prune)
     _add_set(prune)
     _add_address(prune)
     _add_again(prune)
     prune.set_defaults(call=_prune)
+
+    check = commands.add_parser(
+        "check", help="find images that are there twice: in a class, in two classes, in two splits"
+    )
+    _add_check(check)
 
     cluster = commands.add_parser("cluster", help="find redundant rows in a file of embeddings")
     cluster.add_argument(
@@ -231,6 +228,73 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_check(check: argparse.ArgumentParser) -> None:
+    check.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
+    check.add_argument(
+        "--max-distance",
+        metavar="D",
+        type=_distance,
+        default=0.02,
+        help="largest cosine distance of two images that count as the same, 0 to 2 (default: 0.02)",
+    )
+    check.add_argument(
+        "--hash-bits",
+        metavar="N",
+        type=_bits,
+        default=4,
+        help="largest number of bits, of 64, in which the perceptual hashes of two such images"
+        " differ, 0 to 32 (default: 4)",
+    )
+    check.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="folder to write the tables to, neither in nor above what is read (default: nothing is"
+        " written)",
+    )
+    check.add_argument(
+        "--without-leaks",
+        metavar="{train,test}",
+        choices=["train", "test"],
+        help="write the rows, and the image files, of this split that have no copy in the other one"
+        " (default: none)",
+    )
+    check.add_argument(
+        "--embeddings",
+        metavar="FILE",
+        type=Path,
+        help="embeddings of the training images, .npy, .npz or .parquet (default: thumbnails of the"
+        " images are compared)",
+    )
+    check.add_argument(
+        "--test-embeddings",
+        metavar="FILE",
+        type=Path,
+        help="embeddings of the test images by the same model (default: as --embeddings)",
+    )
+    check.add_argument(
+        "--unlabelled",
+        action="store_true",
+        help="take all images as one class, those of folder:PATH at any depth (default: the classes"
+        " of the data set)",
+    )
+    _add_link(check)
+    _add_set(check)
+    check.set_defaults(call=_check)
+
+
+def _add_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--link",
+        metavar="{copy,hard,symlink}",
+        choices=list(LINKS),
+        default="copy",
+        help="how kept image files are put into DIR/images: copy, which shares the disk's blocks"
+        " where the file system can; hard or symlink, through which a change of one changes the"
+        " original (default: copy)",
+    )
+
+
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", type=Path, help="run folder")
 
@@ -276,6 +340,12 @@ def _number(text: str) -> float:
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number of 1 or more")
+    return int(text)
+
+
+def _bits(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 32):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 0 to 32")
     return int(text)
 
 
@@ -388,6 +458,31 @@ def _prune(given: argparse.Namespace) -> int:
         show("nothing is pruned (--dry-run)")
         return 0
     show(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from rayred.checking.jobs import check
+    from rayred.checking.tables import summary_text
+
+    checked = check(
+        given.dataset,
+        given.out,
+        max_distance=given.max_distance,
+        hash_bits=given.hash_bits,
+        embeddings=given.embeddings,
+        test_embeddings=given.test_embeddings,
+        unlabelled=given.unlabelled,
+        without_leaks=given.without_leaks,
+        link=given.link,
+        overrides=given.overrides,
+    )
+    show(summary_text(checked.tables))
+    if given.without_leaks is not None:
+        kept = len(checked.without_leaks(given.without_leaks))
+        show(f"{kept:,} {given.without_leaks} images have no copy in the other split")
+    if given.out is not None:
+        show(f"tables   {given.out}")
     return 0
 
 

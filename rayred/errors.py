@@ -29,6 +29,10 @@ class DataError(RayredError):
     exit_code = 2
 
 
+class NoSplitError(DataError):
+    """A data set that lacks the split that was asked for, and is usable without it."""
+
+
 class RunFolderError(RayredError):
     """A run folder that cannot be written, belongs to another experiment, or is in use."""
 

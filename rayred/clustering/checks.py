@@ -18,9 +18,6 @@ from rayred.linkage.rows import ALL_ZERO, NOT_FINITE, unusable_rows
 
 ZeroRows = Literal["refuse", "apart"]
 
-_KINDS_OF_LABELS = (str, bytes, (int, np.integer, np.bool_))
-"""What the labels of an object array may be; all are of one kind."""
-
 
 def check_rows(
     x: NDArray[Any],
@@ -82,39 +79,3 @@ def check_fractions(fractions: Sequence[float]) -> None:
     for fraction in fractions:
         if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
             raise ValueError(f"fraction is {fraction!r}; expected a number in (0, 1]")
-
-
-def rows_of_classes(labels: ArrayLike, n_rows: int) -> list[NDArray[np.int64]]:
-    """Return the rows of each class, C arrays of int64 ascending, by ascending label.
-
-    Parameters
-    ----------
-    labels
-        (N,) integers, booleans or text.
-    n_rows
-        N.
-
-    Raises
-    ------
-    ValueError
-        The labels are not one a row, of another kind, or one of them is missing.
-    """
-    # NumPy alone would make text of a list in which one label is missing.
-    array = np.array(labels, object) if isinstance(labels, (list, tuple)) else np.asarray(labels)
-    if array.shape != (n_rows,):
-        raise ValueError(f"expected {n_rows} labels, one a row, got shape {array.shape}")
-    if array.dtype == object:
-        _check_objects(array)
-    elif array.dtype.kind not in "iubUS":
-        raise ValueError(f"expected integer or text labels, got dtype {array.dtype}")
-    _, classes = np.unique(array, return_inverse=True)
-    return np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
-
-
-def _check_objects(labels: NDArray[Any]) -> None:
-    kind = next((kind for kind in _KINDS_OF_LABELS if isinstance(labels[0], kind)), str)
-    for row, label in enumerate(labels):
-        if not isinstance(label, kind):
-            raise ValueError(
-                f"row {row} has the label {label!r}; expected integers, or text, in every row"
-            )

@@ -24,9 +24,9 @@ from rayred.clustering.checks import (
     ZeroRows,
     check_fractions,
     check_rows,
-    rows_of_classes,
     with_directions,
 )
+from rayred.clustering.labels import rows_of_classes
 from rayred.clustering.large_class import PairFinder
 from rayred.clustering.maps import TASKS_A_WORKER, Map, Report, reports_of
 from rayred.clustering.trees import ClassTrees, kept_images

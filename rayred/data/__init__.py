@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from rayred.config import DATASETS, Data
@@ -17,7 +18,9 @@ from rayred.data.dataset import Dataset, Split
 from rayred.data.images import EncodedImages
 from rayred.data.listing import LeftOut, Listing
 from rayred.data.loading import load_splits
-from rayred.errors import DataError
+from rayred.errors import DataError, NoSplitError
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "DATASETS",
@@ -26,6 +29,7 @@ __all__ = [
     "LeftOut",
     "Split",
     "load_dataset",
+    "load_splits_there",
     "load_train_split",
 ]
 
@@ -71,6 +75,23 @@ def load_train_split(name: str, data: Data | None = None, *, whole: bool = False
     return load_splits(name, listings, data, whole=whole)["train"]
 
 
+def load_splits_there(name: str, data: Data | None = None) -> dict[str, Split]:
+    """Load the splits that there are: ``train``, and ``test`` if the data set has one.
+
+    Raises what `load_dataset` raises. The class folders of a ``folder:PATH`` may be in PATH itself.
+    """
+    data = data or Data()
+    listings = {"train": _list(name, "train", data, whole_folder=True)}
+    if not data.unlabelled:
+        try:
+            listings["test"] = _list(name, "test", data)
+        except NoSplitError:
+            logger.info("%s: has no test split", name)
+    else:
+        listings = {"train": listings["train"].unlabelled()}
+    return load_splits(name, listings, data)
+
+
 def _list(
     name: str, split: Literal["train", "test"], data: Data, whole_folder: bool = False
 ) -> Listing:
@@ -95,6 +116,8 @@ def _list(
     if scheme == "parquet":
         from rayred.data.parquet import list_parquet
 
+        if split == "test" and data.test is None:
+            raise NoSplitError(f"{name}: has no test split (data.test)")
         return list_parquet(place if split == "train" else data.test or "", data)
     if scheme == "hf":
         from rayred.data.hub import list_hub

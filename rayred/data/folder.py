@@ -17,7 +17,7 @@ from PIL import Image
 from rayred.config import Data
 from rayred.data.images import FileImages
 from rayred.data.listing import ONE_CLASS, LeftOut, Listing, normalised
-from rayred.errors import DataError
+from rayred.errors import DataError, NoSplitError
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation", "dev")
@@ -66,8 +66,8 @@ def list_folder(
         _has_splits(folder, train, data)
         return list_classes(folder / train)
     name = next((name for name in TEST_NAMES if (folder / name).is_dir()), None)
-    if name is None:
-        raise DataError(
+    if name is None or (train is None and data.layout != "splits"):
+        raise NoSplitError(
             f"{folder / split}: no such folder; expected {folder}/test/CLASS/IMAGE files, or val"
         )
     notices = () if name == "test" else (f"the test split is {folder / name}",)

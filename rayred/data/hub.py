@@ -18,7 +18,7 @@ from rayred.data.labels import one_class, read_labels
 from rayred.data.listing import Listing
 from rayred.data.parquet import list_files
 from rayred.data.tables import find_columns
-from rayred.errors import DataError
+from rayred.errors import DataError, NoSplitError
 
 if TYPE_CHECKING:
     import datasets
@@ -79,7 +79,7 @@ def list_hub(
     if not names and (alone or split == "train") and len(there) == 1:
         names = list(there)
     if not names:
-        raise DataError(
+        raise (NoSplitError if split == "test" and not data.test else DataError)(
             f"{where}: has no {wanted[0] if split == 'test' else split} split; it has"
             f" {', '.join(map(str, there))}" + (" (data.test)" if split == "test" else "")
         )

@@ -34,20 +34,30 @@ def thumbnails(split: Split) -> NDArray[np.float32]:
     embeddings
         (N, D) float32; an image that is grey all over is all zero.
     """
-    height, width, channels = split.image_shape
-    size = min(width, SIDE), min(height, SIDE)
-    found = np.empty((len(split), size[0] * size[1] * channels), np.float32)
+    size = small_sides(split)
+    found = np.empty((len(split), size[0] * size[1] * split.image_shape[2]), np.float32)
     with progress_bar("thumbnails", "image", len(split)) as bar:
         for first in range(0, len(split), AT_A_TIME):
             rows = np.arange(first, min(first + AT_A_TIME, len(split)))
             for row, pixels in zip(rows, split.images[rows], strict=True):
-                found[row] = _small(pixels, size).ravel()
+                found[row] = thumbnail(pixels, size).ravel()
             bar.update(len(rows))
+    return centred(found)
+
+
+def small_sides(split: Split) -> tuple[int, int]:
+    """Return width and height of the thumbnails of a split, in pixels."""
+    height, width, _ = split.image_shape
+    return min(width, SIDE), min(height, SIDE)
+
+
+def centred(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Subtract from each row of (N, D) pixels its mean; overwrites them."""
     found -= found.mean(axis=1, keepdims=True)
     return found
 
 
-def _small(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def thumbnail(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return (H, W, C) pixels in another size, (width, height)."""
     if pixels.shape[1::-1] == size:
         return pixels

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.checks import rows_of_classes
+from rayred.clustering.labels import rows_of_classes
 from rayred.clustering.maps import Map
 from rayred.clustering.trees import kept_images
 
