@@ -17,9 +17,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rayred.checking.jobs import check
     from rayred.clustering.groups import redundant_groups
     from rayred.data import load_dataset
+    from rayred.doubles import check
     from rayred.linkage import CompleteLinkage, complete_linkage, representatives
     from rayred.pipeline import run
     from rayred.pruning.jobs import prune
@@ -37,7 +37,7 @@ __all__ = [
 __version__ = version("rayred")
 
 _MODULES = {
-    "check": "rayred.checking.jobs",
+    "check": "rayred.doubles",
     "CompleteLinkage": "rayred.linkage",
     "complete_linkage": "rayred.linkage",
     "load_dataset": "rayred.data",

@@ -462,8 +462,8 @@ def _prune(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from rayred.checking.jobs import check
     from rayred.checking.tables import summary_text
+    from rayred.doubles import check
 
     checked = check(
         given.dataset,

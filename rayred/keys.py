@@ -192,6 +192,21 @@ def pruned(*, dataset: str, embeddings: str, trees: str, kept: str, choice: Valu
     return digest("pruned", 2, {**inputs, "choice": choice})
 
 
+def check(*, splits: Mapping[str, str], x: str, limits: Values) -> str:
+    """Return the key of a check for images that are there twice.
+
+    Parameters
+    ----------
+    splits
+        Content digest of each split by name.
+    x
+        Digest of the embeddings that are compared; empty where thumbnails are.
+    limits
+        Up to where two images count as the same.
+    """
+    return digest("check", 1, {"splits": dict(splits), "x": x, "limits": limits})
+
+
 def array(values: NDArray[Any]) -> str:
     """Return the digest of an array: of its type, shape and values."""
     whole = np.ascontiguousarray(values)

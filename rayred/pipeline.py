@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred import keys
+from rayred.checking.detectors import Limits
+from rayred.checking.tables import CHECKED, check_images, leak_notes
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
@@ -20,7 +23,7 @@ from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
-from rayred.data import load_dataset
+from rayred.data import EncodedImages, load_dataset
 from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
@@ -116,6 +119,7 @@ def run(
         tracker = start_tracking(job.experiment, job.store, dataset.facts())
         metrics = job.experiment.tracking.system_metrics
         with _failing(tracker), monitoring(tracker, metrics):
+            find_leaks(job)
             job, found = _find_settings(job, tracker)
             reference = train_reference(job)
             embeddings = embed(job, reference)
@@ -238,6 +242,18 @@ def score_images(job: Job, trees: Made[ClassTrees]) -> None:
 
     key = keys.scores(dataset=job.dataset.digest, trees=trees.digest)
     job.store.keep(SCORES, key, score)
+
+
+def find_leaks(job: Job) -> None:
+    """Keep which images are there twice, of a data set whose images are in memory."""
+    splits, limits = job.dataset.splits(), Limits()
+    if len(splits) < 2 or any(isinstance(one.images, EncodedImages) for one in splits.values()):
+        return
+    digests = {name: one.digest for name, one in splits.items()}
+    key = keys.check(splits=digests, x="", limits=asdict(limits))
+    found = job.store.run(CHECKED, key, lambda: check_images(splits, limits)).value
+    for note in leak_notes(found):
+        logger.warning("%s", note)
 
 
 def choose_subsets(

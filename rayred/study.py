@@ -146,7 +146,7 @@ def report_of(
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
     verdict = verdict_of(store, experiment, trials)
     notes = emptied_classes(dataset, experiment.sweep.fractions)
-    notes += dataset.notices()
+    notes += dataset.notices() + leaks_of(store, dataset)
     notes += [
         f"trial {result.trial.name} failed: {result.reason}"
         for result in trials
@@ -174,6 +174,26 @@ def report_of(
         notes=notes,
         config=dump_experiment(experiment),
     )
+
+
+def leaks_of(store: Store, dataset: Dataset) -> list[str]:
+    """Return a note on test images that are also in training: by all ways, or by bytes alone."""
+    from rayred.checking.tables import CHECKED, leak_notes
+
+    checked = store.current(CHECKED)
+    if checked is not None:
+        return leak_notes(checked.value)
+    train, test = dataset.train.digests, dataset.test.digests
+    if train is None or test is None or dataset.test is dataset.train:
+        return []
+    known = {digest.tobytes() for digest in train}
+    leaks = sum(digest.tobytes() in known for digest in test)
+    if not leaks:
+        return []
+    return [
+        f"{leaks:,} of {len(test):,} test images have the same bytes as a training image:"
+        " accuracies are too high; see rayred check"
+    ]
 
 
 def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:

@@ -178,3 +178,14 @@ def test_doctor_says_what_there_is():
     assert done.returncode == 0, done.stdout
     for name in ("packages", "machine", "gpu", "rapids", "ray", "mlflow"):
         assert re.search(rf"^(ok|note) +{name}", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_images_that_are_in_both_splits_are_said(finished):
+    """Of images in memory by all ways of looking, with the tables of `rayred check`."""
+    check = json.loads((finished[0] / "check.json").read_text())
+    assert check["images"] == {"train": 1297, "test": 500}
+    leaks = pd.read_csv(finished[0] / "leaks.csv")
+    assert len(leaks) == check["other_split"]["any"] > 0
+    notes = json.loads((finished[0] / "results.json").read_text())["notes"]
+    (note,) = [note for note in notes if "look like a training image" in note]
+    assert note.startswith(f"{len(leaks)} of 500 test images")

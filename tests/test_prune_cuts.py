@@ -17,9 +17,9 @@ from PIL import Image
 from rayred import prune
 from rayred.config import Data
 from rayred.data import load_dataset, load_train_split
+from rayred.data.listing import one_line
 from rayred.data.thumbnails import thumbnails
 from rayred.errors import ConfigError, DataError, RunFolderError
-from rayred.pruning.tables import one_line
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
 from tests.faults.snapshots import snapshot

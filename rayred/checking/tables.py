@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rayred.checking.detectors import DETECTORS, Found, Limits, best_partners, measure
+from rayred.checking.detectors import DETECTORS, Found, Limits, best_partners, find, measure
 from rayred.checking.partners import Relation
 from rayred.checking.pictures import Pictures
-from rayred.pruning.tables import one_line
+from rayred.data import Split
+from rayred.data.listing import one_line
 from rayred.store import Stage
 
 FILES = {
@@ -37,6 +39,12 @@ class Tables:
     two images that are each other's, one row. Of leaks, a row for each test image."""
     groups: pd.DataFrame
     """A row for each image of a group of two or more: group, by, split, row, name, class."""
+
+
+def check_images(splits: Mapping[str, Split], limits: Limits) -> Tables:
+    """Return what splits hold twice, compared by their thumbnails."""
+    pictures = Pictures.of(splits, {})
+    return tables_of(pictures, find(pictures, limits), limits)
 
 
 def tables_of(pictures: Pictures, found: Found, limits: Limits) -> Tables:
@@ -129,8 +137,24 @@ def _one_line(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [one_line(text) for text in frame[name]] for name in texts})
 
 
-CHECKED = Stage[Tables, None]("check", _save, lambda _: None)
-"""The tables of a check."""
+def _load(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / "check.json").read_text())
+    return summary
+
+
+CHECKED = Stage[Tables, dict[str, Any]]("check", _save, _load)
+"""The tables of a check; of them, what is in ``check.json`` is read again."""
+
+
+def leak_notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return a note on test images that are also in training, by what ``check.json`` says."""
+    leaks, n = summary["other_split"], summary["images"]["test"]
+    if not leaks["any"]:
+        return []
+    return [
+        f"{leaks['any']:,} of {n:,} test images look like a training image ({leaks['pixels']:,}"
+        " have the same pixels): where they are copies, accuracies are too high; see leaks.csv"
+    ]
 
 
 def summary_text(tables: Tables, examples: int = 3) -> str:

@@ -58,3 +58,8 @@ class Listing:
 def normalised(name: str) -> str:
     """Return a name in the composed form of Unicode, in which equal names are equal."""
     return unicodedata.normalize("NFC", name)
+
+
+def one_line(name: str) -> str:
+    """Return a name in one line: line breaks within it as a backslash and n or r."""
+    return name.replace("\n", "\\n").replace("\r", "\\r")

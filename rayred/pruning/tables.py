@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rayred.clustering.cuts import Cut
 from rayred.clustering.standing import Standing
 from rayred.data import Split
+from rayred.data.listing import one_line
 from rayred.files import write_array
 from rayred.store import Stage
 
@@ -109,11 +110,6 @@ def _load(folder: Path) -> Choice:
 
 PRUNED = Stage[Chosen, Choice]("pruned", _save, _load)
 """The tables of a smaller data set; its images are put beside them, see `rayred.pruning.images`."""
-
-
-def one_line(name: str) -> str:
-    """Return a name in one line: line breaks within it as a backslash and n or r."""
-    return name.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 from PIL import Image
 
 from rayred import check
+from rayred.config import Data
+from rayred.data import load_dataset
 from rayred.errors import ConfigError, DataError, RunFolderError
+from rayred.store import open_store
+from rayred.study import leaks_of
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
 from tests.faults.snapshots import snapshot
@@ -186,3 +191,14 @@ def test_parquet_and_digits_need_no_test_split(tmp_path):
     checked = check(f"parquet:{tmp_path / 'x.parquet'}", overrides=[f"data.root={tmp_path / 'r'}"])
     assert checked.tables.counts["same_class"]["bytes"] == 2
     assert checked.tables.counts["other_class"]["bytes"] == 3
+
+
+def test_a_study_of_images_that_are_not_in_memory_says_what_bytes_its_splits_share(pets, tmp_path):
+    data = Data(root=str(tmp_path), load="stream", image_size=32)
+    for name in ("train", "test"):
+        shutil.copytree(pets / name, tmp_path / "x" / name)
+    with open_store(tmp_path / "run", make=True) as store:
+        assert leaks_of(store, load_dataset(f"folder:{tmp_path / 'x'}", data)) == []
+        shutil.copy(pets / "train/cat/0.png", tmp_path / "x/test/dog/0.png")
+        (note,) = leaks_of(store, load_dataset(f"folder:{tmp_path / 'x'}", data))
+    assert note.startswith("1 of 7 test images have the same bytes as a training image")

@@ -21,11 +21,11 @@ from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Split, load_splits_there
 from rayred.data.appearance import HASH_BITS
+from rayred.data.listing import one_line
 from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.files import Link, check_link, write_array
 from rayred.places import check_places
 from rayred.pruning.images import keep_images
-from rayred.pruning.tables import one_line
 from rayred.spaces import given_embeddings
 from rayred.store import Stage, Store, check_folder, open_store
 
@@ -47,6 +47,8 @@ class Checked:
     """What every detector has found."""
     limits: Limits
     """Up to where two images count as the same."""
+    given: bool
+    """Whether embeddings were given, and no thumbnails compared."""
 
     @cached_property
     def tables(self) -> Tables:
@@ -148,7 +150,7 @@ def check(
             logger.warning("%s split: %d files or rows are left out", name, len(split.left_out))
     given = _given(splits, {"train": embeddings, "test": test_embeddings})
     pictures = Pictures.of(splits, given)
-    checked = Checked(pictures, find(pictures, limits), limits)
+    checked = Checked(pictures, find(pictures, limits), limits, bool(given))
     if folder is not None:
         _keep(checked, folder, without_leaks, link)
     return checked
@@ -205,12 +207,11 @@ def _given(splits: dict[str, Split], files: dict[str, Path | None]) -> dict[str,
 def _keep(checked: Checked, folder: Path, without_leaks: SplitName | None, link: Link) -> None:
     """Write the tables, and a split without leaks if one is wanted."""
     pictures = checked.pictures
-    inputs = {
-        "dataset": {name: one.digest for name, one in pictures.splits.items()},
-        "x": keys.array(pictures.x),
-        **asdict(checked.limits),
-    }
-    key = keys.digest("check", 1, inputs)
+    key = keys.check(
+        splits={name: one.digest for name, one in pictures.splits.items()},
+        x=keys.array(pictures.x) if checked.given else "",
+        limits=asdict(checked.limits),
+    )
     with open_store(folder, make=True) as store:
         _check_is_of_a_check(store)
         store.begin(keys.digest("checked", 1, {"check": key, "without_leaks": without_leaks}))
