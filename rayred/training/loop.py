@@ -162,6 +162,7 @@ def _run(training: Training, report: Report | None, save: Save | None, tick: Tic
     training.start_clock()
     for batches in training.batches():
         training.step(batches)
+        training.measure_learning()
         if tick is not None:
             tick(training.done)
         saves = save is not None and clock.due(training.done)
@@ -192,7 +193,8 @@ class Training:
         self.dataset = dataset
         self.worker = worker
         self.members = [
-            Member(task, rows, worker) for task, rows in zip(tasks, indices, strict=True)
+            Member(task, rows, len(dataset.train), worker)
+            for task, rows in zip(tasks, indices, strict=True)
         ]
         self.images = len(indices[0])
         """Number of training images of each network."""
@@ -230,6 +232,17 @@ class Training:
             member.descend(loss, lr)
         self.done += 1
         self.summed += 1
+        for member, logits_BK, (_, y_B) in zip(self.members, logits, batches, strict=True):
+            if member.learning is not None:
+                member.learning.see(logits_BK, y_B)
+
+    def measure_learning(self) -> None:
+        """Measure what `rayred.training.learning` measures after some step, if this is it."""
+        for member in self.members:
+            if member.learning is not None and member.learning.is_due(self.done):
+                self.stop_clock()
+                member.learning.measure(member.model, self.dataset.train)
+                self.start_clock()
 
     def state(self) -> State:
         """Return all that the training needs to go on; all workers have to call this."""
@@ -240,7 +253,7 @@ class Training:
         """Load a state that `state` returned."""
         self.done, self.seconds, self.summed = state["step"], state["seconds"], state["summed"]
         for member, stored in zip(self.members, state["pack"], strict=True):
-            member.load_state(stored)
+            member.load_state(stored, self.done)
 
     @property
     def is_at_point(self) -> bool:

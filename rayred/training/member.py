@@ -16,6 +16,7 @@ from rayred.errors import TrainingError
 from rayred.models import build_model
 from rayred.results.curve import Point
 from rayred.training.batches import Batch, training_batches
+from rayred.training.learning import Learning
 from rayred.training.recipe import RecipeOptimizer
 from rayred.training.task import Outcome, Task
 from rayred.training.worker import Worker
@@ -24,7 +25,9 @@ from rayred.training.worker import Worker
 class Member:
     """A network that trains alone or in a pack: its weights, optimiser, batches and curve."""
 
-    def __init__(self, task: Task, indices: NDArray[np.int64], worker: Worker) -> None:
+    def __init__(
+        self, task: Task, indices: NDArray[np.int64], n_train: int, worker: Worker
+    ) -> None:
         """Initialise the network from the task's seed.
 
         Parameters
@@ -33,6 +36,8 @@ class Member:
             Network, recipe and seed.
         indices
             (n,) int64, the training images to use.
+        n_train
+            Number of all training images.
         worker
             Where it trains.
         """
@@ -47,6 +52,8 @@ class Member:
         self.curve: list[Point] = []
         self.correct = np.empty(0, np.bool_)
         """(n_test,) bool, the test images classified correctly in the last evaluation."""
+        self.learning = Learning(task, indices, n_train, worker) if task.follow else None
+        """How each training image is learned, if that is wanted."""
         self.failure: TrainingError | None = None
         """Why the network cannot be trained to the end."""
 
@@ -76,16 +83,19 @@ class Member:
             "curve": [asdict(point) for point in self.curve],
             "correct": torch.tensor(self.correct),
             "losses": self.worker.mean(self.losses, 1),
+            "learning": None if self.learning is None else self.learning.state(),
             "failure": None if self.failure is None else str(self.failure),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that `state` returned."""
+    def load_state(self, state: dict[str, Any], step: int) -> None:
+        """Load a state that `state` returned after a step."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.curve = [Point(**point) for point in state["curve"]]
         self.correct = state["correct"].numpy()
         self.losses = self.losses + state["losses"]
+        if self.learning is not None:
+            self.learning.load_state(state["learning"], step)
         self.failure = TrainingError(state["failure"]) if state["failure"] else None
 
     def outcome(self, seconds: float) -> Outcome | TrainingError:
@@ -94,4 +104,5 @@ class Member:
             return self.failure
         accuracy = self.curve[-1].test_accuracy
         assert accuracy is not None
-        return Outcome(accuracy, seconds, tuple(self.curve), self.model, self.correct)
+        scores = {} if self.learning is None else self.learning.scores()
+        return Outcome(accuracy, seconds, tuple(self.curve), self.model, self.correct, scores)

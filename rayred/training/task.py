@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ class Task:
     recipe: Train
     seed: int
     """Decides initialisation, batch order and augmentation."""
+    follow: bool = False
+    """Whether to note how each training image is learned, see `rayred.training.learning`."""
 
     @classmethod
     def for_dataset(cls, model: str, dataset: Dataset, recipe: Train, seed: int) -> Task:
@@ -42,3 +45,5 @@ class Outcome:
     """The trained network, on the device that it was trained on."""
     correct: NDArray[np.bool_]
     """(n_test,) bool, in data set order: the test images classified correctly at the end."""
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """(n_train,) how each training image was learned, by name, if the task wants it followed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,23 @@ class Trained:
     """State of the model, on the CPU."""
     correct: NDArray[np.bool_]
     """(n_test,) bool, in data set order: the test images classified correctly at the end."""
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """(n_train,) how each training image was learned, by name, if the task wants it followed."""
 
     @classmethod
     def of(cls, task: Task, outcome: Outcome) -> Trained:
         """Return the outcome of a task with its weights on the CPU."""
         weights = {name: value.cpu() for name, value in outcome.model.state_dict().items()}
         seconds, curve = outcome.train_seconds, outcome.curve
-        return cls(outcome.test_accuracy, seconds, curve, task.spec, weights, outcome.correct)
+        return cls(
+            outcome.test_accuracy,
+            seconds,
+            curve,
+            task.spec,
+            weights,
+            outcome.correct,
+            outcome.scores,
+        )
 
     def model(self) -> Classifier:
         """Return the trained model, on the CPU and in evaluation mode."""
@@ -65,6 +75,7 @@ def save_trained(path: Path, trained: Trained) -> None:
         "curve": [asdict(point) for point in trained.curve],
         "spec": asdict(trained.spec),
         "correct": torch.tensor(trained.correct),
+        "scores": {name: torch.tensor(values) for name, values in trained.scores.items()},
     }
     # To memory first: on a full disk, torch.save itself raises an error that hides the cause.
     content = io.BytesIO()
@@ -78,4 +89,6 @@ def load_trained(path: Path) -> Trained:
     stored["curve"] = tuple(Point(**point) for point in stored["curve"])
     stored["spec"] = ModelSpec(**stored["spec"])
     stored["correct"] = stored["correct"].numpy()
+    scores = stored.get("scores", {})  # which files of older versions lack
+    stored["scores"] = {name: values.numpy() for name, values in scores.items()}
     return Trained(**stored)
