@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -64,11 +64,12 @@ class StudyKeys:
         linkage, fraction = self.experiment.linkage, min(self.experiment.sweep.fractions)
         return keys.trees(embeddings=embeddings, linkage=linkage.deciding(), fraction=fraction)
 
-    def subsets(self, trees: str) -> str:
-        """Return the key of the subsets of all selectors, by the digest of the trees."""
+    def subsets(self, trees: str, scores: Mapping[str, str]) -> str:
+        """Return the key of the subsets of all selectors, by the digests of what they go by."""
         sweep = self.experiment.sweep
         return keys.subsets(
             trees=trees,
+            scores=scores,
             fractions=sweep.fractions,
             selectors=sweep.selectors,
             trials=sweep.trials,

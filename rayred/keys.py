@@ -62,6 +62,11 @@ def training(
     return digest("training", 4, {**inputs, "numerics": asdict(numerics)})
 
 
+def followed(*, training: str) -> str:
+    """Return the key of a training in which it is noted how each image is learned."""
+    return digest("followed", 1, {"training": training})
+
+
 def weights(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the digest of a trained network's weights by name."""
     return digest("weights", 1, {name: array(values) for name, values in arrays.items()})
@@ -98,11 +103,26 @@ def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
 
 
 def subsets(
-    *, trees: str, fractions: Sequence[float], selectors: Sequence[str], trials: int, seed: int
+    *,
+    trees: str,
+    scores: Mapping[str, str],
+    fractions: Sequence[float],
+    selectors: Sequence[str],
+    trials: int,
+    seed: int,
 ) -> str:
-    """Return the key of all subsets of a sweep; `trees` is the digest of their content."""
+    """Return the key of all subsets of a sweep.
+
+    Parameters
+    ----------
+    trees, scores
+        Digests of the content of the trees, and of each score of the images by name.
+    fractions, selectors, trials, seed
+        Settings of the sweep.
+    """
     inputs = {"trees": trees, "fractions": list(fractions), "selectors": list(selectors)}
-    return digest("subsets", 2, {**inputs, "trials": trials, "seed": seed})
+    others = {"scores": dict(scores), "trials": trials, "seed": seed}
+    return digest("subsets", 3, {**inputs, **others})
 
 
 def candidate(*, training: str, linkage: Values, fraction: float, asha: bool) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.tables import CHECKED, check_images, leak_notes
+from rayred.clustering.checks import with_directions
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
@@ -36,7 +37,7 @@ from rayred.review import Study, finished_study
 from rayred.search.on_ray import CandidateTraining, Images, search_settings
 from rayred.search.results import Candidate, Found
 from rayred.search.trial import Judgement, hold_out
-from rayred.selection import Candidates, Subset, make_subsets
+from rayred.selection import Candidates, Subset, make_subsets, needs_scores
 from rayred.stages import (
     SCORES,
     SEARCH,
@@ -126,7 +127,7 @@ def run(
             with job.class_map() as map:
                 trees = cluster_classes(job, embeddings, map)
                 score_images(job, trees)
-                subsets = choose_subsets(job, embeddings, trees, map)
+                subsets = choose_subsets(job, embeddings, trees, reference.value.scores, map)
             results = _sweep(job, subsets, tracker)
             report = report_of(job.store, job.experiment, dataset, results)
             keep_report(job.store, report)
@@ -180,14 +181,21 @@ def _find_settings(job: Job, tracker: Tracker) -> tuple[Job, Found | None]:
 
 
 def train_reference(job: Job) -> Made[Trained]:
-    """Train the reference model on all training images."""
-    key = job.keys.reference(keys.array(job.rows))
+    """Train the reference model on all training images.
+
+    How each of them is learned is followed if a selector needs it.
+    """
+    selectors = job.experiment.sweep.selectors
+    key, follow = job.keys.reference(keys.array(job.rows)), needs_scores(selectors)
+    if follow:
+        key = keys.followed(training=key)
+    task = replace(job.task, follow=follow)
     tested = "training" if job.dataset.test is job.dataset.train else "test"
 
     def train() -> Trained:
         scaling, storage = job.layout.reference, job.layout.storage
         rows = share(job.rows)
-        return train_with_ray(job.task, job.dataset_ref, rows, scaling, storage, f"reference-{key}")
+        return train_with_ray(task, job.dataset_ref, rows, scaling, storage, f"reference-{key}")
 
     reference = job.store.run(REFERENCE, key, train)
     job.store.take({ENVIRONMENT.name: reference.environment})
@@ -257,9 +265,15 @@ def find_leaks(job: Job) -> None:
 
 
 def choose_subsets(
-    job: Job, embeddings: Made[NDArray[Any]], trees: Made[ClassTrees], map: RayMap
+    job: Job,
+    embeddings: Made[NDArray[Any]],
+    trees: Made[ClassTrees],
+    scores: Mapping[str, NDArray[np.float64]],
+    map: RayMap,
 ) -> dict[str, Subset]:
     """Return the images that every selector keeps at every fraction, by name.
+
+    `scores` say how each image was learned, (N,) each, by name.
 
     They are kept in files as rows of the user's data, some of which may be no images.
     """
@@ -282,11 +296,13 @@ def choose_subsets(
                 trees=trees.value,
                 zero_rows="apart",
             )
-        candidates = Candidates(labels, embeddings.value, groups)
+        x = with_directions(embeddings.value)
+        candidates = Candidates(labels, x, groups, scores, map)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
-    kept = job.store.run(SUBSETS, job.keys.subsets(trees.digest), choose).value
+    digests = {name: keys.array(values) for name, values in scores.items()}
+    kept = job.store.run(SUBSETS, job.keys.subsets(trees.digest, digests), choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 
 

@@ -6,7 +6,7 @@ A selector is one module with one function, listed in `SELECTORS`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ __all__ = [
     "Subset",
     "load_subsets",
     "make_subsets",
+    "needs_scores",
     "save_subsets",
     "subset_name",
 ]
@@ -51,6 +52,11 @@ SELECTORS = {
 
 Subset = NDArray[np.int64]
 """(n,) int64, ascending: indices of the training images that are kept."""
+
+
+def needs_scores(selectors: Sequence[str]) -> bool:
+    """Return whether one of the selectors chooses by how images were learned."""
+    return any(SELECTORS[name].needs for name in selectors)
 
 
 def subset_name(selector: str, fraction: float, trial: int) -> str:
