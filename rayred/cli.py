@@ -108,11 +108,12 @@ def parser() -> argparse.ArgumentParser:
     )
     prune.add_argument(
         "--representative",
-        metavar="{centre,largest,oldest}",
-        choices=["centre", "largest", "oldest"],
+        metavar="{centre,largest,oldest,highest,lowest}",
+        choices=["centre", "largest", "oldest", "highest", "lowest"],
         default="centre",
-        help="image of a group to keep: the closest to its centre, the one of most pixels, or of"
-        " files the one changed first (default: centre)",
+        help="image of a group to keep: the closest to its centre, the one of most pixels, of files"
+        " the one changed first, or the one highest or lowest in the column that"
+        " data.score_column names (default: centre)",
     )
     prune.add_argument(
         "--dry-run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,7 @@ from rayred.data.listing import one_line
 from rayred.data.thumbnails import thumbnails
 from rayred.errors import ConfigError, DataError, RunFolderError
 from tests.conftest import rayred_here
-from tests.data.examples import write_images
+from tests.data.examples import structs, write_images
 from tests.faults.snapshots import snapshot
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -253,6 +254,41 @@ def test_the_largest_or_the_oldest_image_of_a_group_is_kept(photographs, represe
     with (out / "discarded.csv").open(newline="") as file:
         assert {one["representative"] for one in csv.DictReader(file)} == {kept}
     assert json.loads((out / "choice.json").read_text())["representative"] == representative
+
+
+@pytest.mark.parametrize(("representative", "kept"), [("highest", 2), ("lowest", 1)])
+@pytest.mark.parametrize("source", ["parquet", "hf"])
+def test_the_image_of_the_highest_or_lowest_number_is_kept(tmp_path, source, representative, kept):
+    """Of four equal images, one of which has no number; another image stays as it is."""
+    columns = {"label": ["a"] * 5, "quality": [0.5, -1.0, 3.0, None, 9.0]}
+    images = [*structs(10, 10, 10, 10)]
+    noise = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    table = pa.table({"image": [*images, {"bytes": buffer.getvalue(), "path": None}], **columns})
+    if source == "parquet":
+        pq.write_table(table, tmp_path / "x.parquet")
+        name = f"parquet:{tmp_path / 'x.parquet'}"
+    else:
+        datasets.Dataset(table).save_to_disk(tmp_path / "x")
+        name = f"hf:{tmp_path / 'x'}"
+    options = {"pixels": True, "max_distance": 0.0, "representative": representative}
+    root, column = f"data.root={tmp_path / 'root'}", "data.score_column=quality"
+    small = prune(name, None, tmp_path / "small", overrides=[root, column], **options)
+    assert small.kept.tolist() == [kept, 4]
+    choice = json.loads((tmp_path / "small" / "choice.json").read_text())
+    assert (choice["representative"], choice["column"]) == (representative, "quality")
+    with pytest.raises(ConfigError, match="by which numbers"):
+        prune(name, None, tmp_path / "other", overrides=[root], **options)
+    with pytest.raises(DataError, match="has no column 'price'"):
+        prune(
+            name, None, tmp_path / "other", overrides=[root, "data.score_column=price"], **options
+        )
+    with pytest.raises(DataError, match=r"column 'label' is .*; expected numbers"):
+        prune(
+            name, None, tmp_path / "other", overrides=[root, "data.score_column=label"], **options
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_images_of_a_table_have_no_age(tmp_path):

@@ -34,6 +34,8 @@ class Data(Settings):
     """Column of the images, of `parquet:` and `hf:`. auto: by type and name."""
     label_column: Annotated[str, IMAGES] = "auto"
     """Column of the labels, of `parquet:` and `hf:`. auto: by type and name."""
+    score_column: Annotated[str | None, RECORD] = None
+    """Column of numbers, of `parquet:` and `hf:`, that `rayred prune` may keep images by."""
     unlabelled: Annotated[bool, IMAGES] = False
     """Whether all images are one class, and no labels are looked for; not for a study."""
     root: Annotated[str, RECORD] = "~/.cache/rayred"

@@ -48,6 +48,8 @@ class Split:
     """(N, 16) digest of the encoded bytes of each image; None where there are only pixels."""
     areas: NDArray[np.int64] | None = None
     """(N,) pixels of each image as the user has it; None where all have one size."""
+    scores: NDArray[np.float64] | None = None
+    """(N,) numbers of the column `data.score_column`, NaN where there is none; None without it."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.labels):
@@ -85,6 +87,7 @@ class Split:
             rows=self.rows[chosen],
             digests=None if self.digests is None else self.digests[chosen],
             areas=None if self.areas is None else self.areas[chosen],
+            scores=None if self.scores is None else self.scores[chosen],
             digest=digest_of(self.digest, positions),
         )
 

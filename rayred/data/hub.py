@@ -17,7 +17,7 @@ from rayred.data.images import StoredImages, digest_of, images_of
 from rayred.data.labels import one_class, read_labels
 from rayred.data.listing import Listing
 from rayred.data.parquet import list_files
-from rayred.data.tables import find_columns
+from rayred.data.tables import find_columns, read_scores
 from rayred.errors import DataError, NoSplitError
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def _listing(where: str, place: str, split: str, opened: datasets.Dataset, data:
     names = [f"{split} {row}" for row in range(len(labels))]
     source = HubRows(place, split, columns.image, _version(opened))
     images = StoredImages(source, np.arange(len(labels)))
-    return Listing(images, labels, classes, names, notices=columns.notices)
+    scores = None if columns.score is None else read_scores(_column(opened, columns.score))
+    return Listing(images, labels, classes, names, notices=columns.notices, scores=scores)
 
 
 def _version(opened: datasets.Dataset) -> str:

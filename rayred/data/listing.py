@@ -49,6 +49,8 @@ class Listing:
     """What was chosen of several possibilities."""
     problems: tuple[str, ...] = ()
     """What is wrong, unless `data.undecodable` is skip."""
+    scores: NDArray[np.float64] | None = None
+    """(N,) numbers of the column `data.score_column`, NaN where there is none; None without it."""
 
     def unlabelled(self) -> Listing:
         """Return the rows as one class."""

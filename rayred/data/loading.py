@@ -281,6 +281,7 @@ def _split(
         digest_of(repr(rule), rows.scan.digests[rows.kept], labels, "\0".join(classes)),
         None if isinstance(rows.listing.images, PixelImages) else rows.scan.digests[rows.kept],
         rows.scan.width[rows.kept] * rows.scan.height[rows.kept],
+        None if rows.listing.scores is None else rows.listing.scores[rows.kept],
     )
 
 

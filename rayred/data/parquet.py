@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
+from numpy.typing import NDArray
 from pyarrow import fs
 
 from rayred.config import Data
@@ -26,7 +27,7 @@ from rayred.data.cache import home_expanded, make_room, quiet_datasets
 from rayred.data.images import StoredImages, digest_of, images_of
 from rayred.data.labels import Labels, join_labels, one_class, read_labels
 from rayred.data.listing import Listing
-from rayred.data.tables import Columns, class_names, find_columns
+from rayred.data.tables import Columns, class_names, find_columns, read_scores
 from rayred.errors import DataError
 from rayred.files import read_json, replacing, write_json
 
@@ -164,6 +165,7 @@ def list_files(
     names: list[str] = []
     notices: dict[str, None] = {}
     unnamed: dict[bool, str] = {}
+    scores: list[NDArray[np.float64]] = []
     for file in files:
         columns, table = _read(system, file.path, data)
         if columns.label is None:
@@ -174,6 +176,8 @@ def list_files(
             if pa.types.is_integer(column.type):
                 unnamed.setdefault(given is None, file.path)
             labels.append(read_labels(column, given, f"{file.path}: column {columns.label!r}"))
+        if columns.score is not None:
+            scores.append(read_scores(table.column(columns.score)))
         names += _names(table, columns.image, Path(file.path).name)
         notices |= dict.fromkeys(columns.notices)
         rows = table.num_rows
@@ -190,7 +194,14 @@ def list_files(
     root = data.root if data.root.startswith("~") else str(Path(data.root).absolute())
     source = ParquetRows(tuple(sources), root, most)
     images = StoredImages(source, np.arange(len(joined)))
-    return Listing(images, joined, classes, names, notices=tuple(notices))
+    return Listing(
+        images,
+        joined,
+        classes,
+        names,
+        notices=tuple(notices),
+        scores=np.concatenate(scores) if scores else None,
+    )
 
 
 def _matching(pattern: str) -> tuple[str, list[fs.FileInfo]]:
@@ -225,8 +236,9 @@ def _read(system: fs.FileSystem, path: str, data: Data) -> tuple[Columns, pa.Tab
             kind = file.schema_arrow.field(columns.image).type
             has_paths = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
             wanted = [] if columns.label is None else [columns.label]
+            wanted += [] if columns.score is None else [columns.score]
             wanted += [f"{columns.image}.path"] if has_paths else []
-            return columns, file.read(columns=wanted)
+            return columns, file.read(columns=list(dict.fromkeys(wanted)))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from rayred.config import Data
 from rayred.data.labels import is_text
@@ -31,6 +33,8 @@ class Columns:
     names: tuple[str, ...] | None
     """Class names that the labels are indices into, if the file has any."""
     notices: tuple[str, ...] = ()
+    score: str | None = None
+    """Column of numbers that images are kept by, if one is named."""
 
 
 def find_columns(schema: pa.Schema, where: str, data: Data) -> Columns:
@@ -51,18 +55,39 @@ def find_columns(schema: pa.Schema, where: str, data: Data) -> Columns:
         There is no such column, or none of a fitting type.
     """
     features = features_of(schema, where)
+    score = _score_column(schema, where, data)
     images = [field.name for field in schema if is_image(field.type)]
     labels = [field.name for field in schema if field.name not in images and is_label(field.type)]
     named = [name for name in labels if class_names(features, name)]
     image, image_notice = _column("image", data.image_column, images, IMAGE_NAMES, schema, where)
     if data.unlabelled:
-        return Columns(image, None, None, tuple(filter(None, [image_notice])))
+        return Columns(image, None, None, tuple(filter(None, [image_notice])), score)
     likely = [name for name in labels if name in LABEL_NAMES or name in named] or labels
     label, label_notice = _column(
         "label", data.label_column, labels, LABEL_NAMES, schema, where, named, likely
     )
     notices = tuple(filter(None, (image_notice, label_notice)))
-    return Columns(image, label, class_names(features, label), notices)
+    return Columns(image, label, class_names(features, label), notices, score)
+
+
+def read_scores(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return the numbers in a column, (N,), NaN where there is none."""
+    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    return values
+
+
+def _score_column(schema: pa.Schema, where: str, data: Data) -> str | None:
+    name = data.score_column
+    if name is None:
+        return None
+    if name not in schema.names:
+        raise DataError(
+            f"{where}: has no column {name!r} (data.score_column); it has {', '.join(schema.names)}"
+        )
+    kind = schema.field(name).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise DataError(f"{where}: column {name!r} is {kind}; expected numbers (data.score_column)")
+    return name
 
 
 def is_image(kind: pa.DataType) -> bool:

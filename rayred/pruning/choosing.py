@@ -19,7 +19,7 @@ from rayred.data import Split
 from rayred.errors import DataError
 from rayred.job import Job
 from rayred.pipeline import clustering_errors
-from rayred.pruning.tables import Choice, Chosen, Representative, Summary
+from rayred.pruning.tables import BY_COLUMN, Choice, Chosen, Representative, Summary
 from rayred.stages import TREES
 from rayred.store import Made
 from rayred.study import zero_embeddings
@@ -63,11 +63,14 @@ def choose(
     x: Made[NDArray[Any]],
     trees: ClassTrees,
     map: RayMap,
-    cuts: Sequence[Cut],
-    representative: Representative,
+    choices: Sequence[Choice],
 ) -> list[tuple[Chosen, Summary]]:
-    """Return the images that each cut keeps, and what it does in a few numbers."""
-    counts = [cut.counts(trees) for cut in cuts]
+    """Return the images that each choice keeps, and what it does in a few numbers.
+
+    All keep the same representative.
+    """
+    counts = [choice.cut.counts(trees) for choice in choices]
+    [representative] = {choice.representative for choice in choices}
     images, linkage = job.dataset.train, job.experiment.linkage
     if representative == "centre":
         kept = kept_rows(x.value, trees, counts, linkage, map=map, workers=map.workers)
@@ -75,17 +78,21 @@ def choose(
         preference = _preference(images, representative)
         kept = [highest_of_groups(trees.groups_at(one), preference) for one in counts]
     found = []
-    for cut, count, rows in zip(cuts, counts, kept, strict=True):
+    for choice, count, rows in zip(choices, counts, kept, strict=True):
         standing = Standing.of(x.value, trees, count, rows)
-        chosen = Chosen(images, rows, standing, Choice(cut, representative))
+        chosen = Chosen(images, rows, standing, choice)
         found.append((chosen, Summary.of(chosen, trees.height_at(count))))
     return found
 
 
-def _preference(images: Split, representative: Representative) -> NDArray[np.int64]:
+def _preference(images: Split, representative: Representative) -> NDArray[Any]:
     """Return a number for each image, (N,), of which the highest of a group is kept."""
     if representative == "largest":
         return np.zeros(len(images), np.int64) if images.areas is None else images.areas
+    if representative in BY_COLUMN:
+        assert images.scores is not None
+        sign = 1 if representative == "highest" else -1
+        return np.nan_to_num(sign * images.scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     assert images.folder is not None
     try:
         changed = [(images.folder / name).stat().st_mtime_ns for name in images.names]

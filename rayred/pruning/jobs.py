@@ -18,7 +18,7 @@ from rayred.pruning.choosing import choose, class_trees
 from rayred.pruning.images import keep_images
 from rayred.pruning.opening import Settings, opened
 from rayred.pruning.result import Pruned
-from rayred.pruning.tables import PRUNED, Choice, Representative, Summary
+from rayred.pruning.tables import BY_COLUMN, PRUNED, Choice, Representative, Summary
 from rayred.spaces import Space
 from rayred.study import emptied_classes
 
@@ -69,8 +69,9 @@ def prune(
     floor
         Fewest images of a class to keep, if it has so many.
     representative
-        Which image of a group is kept: the one closest to its centre, the one of most pixels, or,
-        of image files, the one that was changed first. Of equals, that of the lowest row.
+        Which image of a group is kept: the one closest to its centre, the one of most pixels, of
+        image files the one that was changed first, or the one of the highest or lowest number in
+        the column ``data.score_column``. Of equals, that of the lowest row.
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
@@ -106,18 +107,19 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
-    choice = Choice(cut, representative)
     space = Space(embeddings, pixels, unlabelled)
     settings = Settings(
         dataset, Path(out), space, representative, link, overrides, address, fresh, update
     )
     with opened(settings) as (job, x, map):
+        column = job.experiment.data.score_column if representative in BY_COLUMN else None
+        choice = Choice(cut, representative, column)
         if not (dry_run or fresh or update):
             _check_choice(job, choice)
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
         trees = class_trees(job, x, map, cut, keep=not dry_run)
-        [(chosen, summary)] = choose(job, x, trees.value, map, [cut], representative)
+        [(chosen, summary)] = choose(job, x, trees.value, map, [choice])
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
@@ -162,7 +164,7 @@ def look(
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
             trees = class_trees(job, x, map, cuts[-1], keep=False).value
-            found = choose(job, x, trees, map, cuts, "centre")
+            found = choose(job, x, trees, map, [Choice(cut) for cut in cuts])
             summaries += [summary for _, summary in found]
         return summaries
 

@@ -21,7 +21,7 @@ from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.pipeline import embed, train_reference
 from rayred.places import check_places
-from rayred.pruning.tables import Representative
+from rayred.pruning.tables import BY_COLUMN, Representative
 from rayred.spaces import Space
 from rayred.store import Made
 
@@ -53,6 +53,11 @@ def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
     check_link(given.link, images.folder, given.out)
     if given.representative == "oldest" and images.folder is None:
         raise ConfigError("prune: oldest: images that are no files have no age; keep the largest")
+    if given.representative in BY_COLUMN and images.scores is None:
+        raise ConfigError(
+            f"prune: {given.representative}: by which numbers? Name a column of a parquet: or hf:"
+            " data set with --set data.score_column=NAME"
+        )
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
     x = given.space.given(images)

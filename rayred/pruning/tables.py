@@ -24,9 +24,13 @@ from rayred.data.listing import one_line
 from rayred.files import write_array
 from rayred.store import Stage
 
-Representative = Literal["centre", "largest", "oldest"]
-"""Which image of a group is kept: the closest to its centre, the one of most pixels, or the file
-that was changed first; of equals, that of the lowest row."""
+Representative = Literal["centre", "largest", "oldest", "highest", "lowest"]
+"""Which image of a group is kept: the closest to its centre, the one of most pixels, the file that
+was changed first, or the one of the highest or lowest number in the column `data.score_column`; of
+equals, that of the lowest row."""
+
+BY_COLUMN = ("highest", "lowest")
+"""Those that go by a column."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,28 @@ class Choice:
     cut: Cut
     """Where the trees are cut."""
     representative: Representative = "centre"
+    column: str | None = None
+    """Whose numbers decide, where the highest or lowest is kept."""
 
     def values(self) -> dict[str, Any]:
         """Return what decides the choice."""
-        return {**self.cut.values(), "representative": self.representative}
+        return {
+            **self.cut.values(),
+            "representative": self.representative,
+            "column": self.column,
+        }
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Choice:
         """Return the choice of `values`."""
-        representative = values.pop("representative")
-        return cls(Cut(**values), representative)
+        representative, column = values.pop("representative"), values.pop("column", None)
+        return cls(Cut(**values), representative, column)
 
     def sentence(self) -> str:
         """Return the choice in words."""
-        kept = {"centre": "the closest to the centre", "largest": "the largest"}
-        return f"{self.cut.sentence()}; {kept.get(self.representative, 'the oldest')} of each group"
+        kept = "closest to the centre" if self.representative == "centre" else self.representative
+        by = "" if self.column is None else f" in column {self.column!r}"
+        return f"{self.cut.sentence()}; the {kept}{by} of each group"
 
 
 @dataclass(frozen=True)
