@@ -136,16 +136,28 @@ def parser() -> argparse.ArgumentParser:
         " is trained, and its embeddings are used)",
     )
     space.add_argument(
+        "--model",
+        metavar="NAME",
+        help="model that is trained already, of torchvision or timm:NAME, whose embeddings are used"
+        " (default: a reference model is trained)",
+    )
+    space.add_argument(
         "--pixels",
         action="store_true",
         help="compare thumbnails of the images: at once, for copies and little else (default:"
         " embeddings)",
     )
     prune.add_argument(
+        "--weights",
+        metavar="FILE|default",
+        help="weights of --model: a file that torch.save wrote, or those that its library"
+        " recommends (default: none, and --model needs them)",
+    )
+    prune.add_argument(
         "--unlabelled",
         action="store_true",
-        help="take all images as one class, those of folder:PATH at any depth; with --embeddings or"
-        " --pixels (default: the classes of the data set)",
+        help="take all images as one class, those of folder:PATH at any depth; with --model,"
+        " --embeddings or --pixels (default: the classes of the data set)",
     )
     _add_link(prune)
     _add_set(prune)
@@ -431,6 +443,8 @@ def _prune(given: argparse.Namespace) -> int:
     names = (
         "floor",
         "embeddings",
+        "model",
+        "weights",
         "pixels",
         "unlabelled",
         "overrides",

@@ -72,7 +72,9 @@ def weights(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest("weights", 1, {name: array(values) for name, values in arrays.items()})
 
 
-def embeddings(*, dataset: str, model: str, weights: str) -> str:
+def embeddings(
+    *, dataset: str, model: str, weights: str, preprocessing: Values | None = None
+) -> str:
     """Return the key of the embeddings of all training images by a trained network.
 
     Parameters
@@ -83,8 +85,13 @@ def embeddings(*, dataset: str, model: str, weights: str) -> str:
         Name of the network.
     weights
         Digest of its weights.
+    preprocessing
+        What decoded images go through, where their data set does not decide it.
     """
-    return digest("embeddings", 4, {"dataset": dataset, "model": model, "weights": weights})
+    inputs: dict[str, Any] = {"dataset": dataset, "model": model, "weights": weights}
+    if preprocessing is not None:
+        inputs["preprocessing"] = preprocessing
+    return digest("embeddings", 4, inputs)
 
 
 def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:

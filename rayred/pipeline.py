@@ -25,13 +25,13 @@ from rayred.config import Experiment
 from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
 from rayred.data import EncodedImages, load_dataset
+from rayred.embedding import embed
 from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.machines.tune import Runner
 from rayred.places import check_experiment_file, check_places
-from rayred.progress import progress_bar
 from rayred.results.trial import TrialResult
 from rayred.review import Study, finished_study
 from rayred.search.on_ray import CandidateTraining, Images, search_settings
@@ -62,9 +62,8 @@ from rayred.sweep.plan import plan_trials
 from rayred.tracking.on_ray import monitoring
 from rayred.tracking.tracker import Tracker
 from rayred.training import Trained
-from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
-from rayred.training.on_ray import embed_with_ray, train_with_ray
-from rayred.training.stages import EMBEDDINGS, REFERENCE
+from rayred.training.on_ray import train_with_ray
+from rayred.training.stages import REFERENCE
 
 logger = logging.getLogger(__name__)
 
@@ -203,27 +202,6 @@ def train_reference(job: Job) -> Made[Trained]:
     accuracy = 100 * reference.value.test_accuracy
     logger.info("reference: accuracy %.2f %% on the %s images", accuracy, tested)
     return reference
-
-
-def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
-    """Return the reference model's embeddings of all training images, (N, D) float32."""
-    key = job.keys.embeddings(reference.value)
-    spec, weights = job.task.spec, reference.value.weights
-
-    def embed_missing() -> EmbeddingParts:
-        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, len(job.rows))
-        missing = parts.missing()
-        done = parts.n_images - sum(end - first for first, end in missing)
-        found = embed_with_ray(spec, weights, job.dataset_ref, missing, job.layout.embedding)
-        with progress_bar("embeddings", "image", parts.n_images, done) as bar:
-            for part, embeddings in found:
-                parts.keep(part, embeddings)
-                bar.update(len(embeddings))
-        return parts
-
-    embeddings = job.store.run(EMBEDDINGS, key, embed_missing)
-    job.store.remove(EMBEDDING_PARTS)
-    return embeddings
 
 
 def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Made[ClassTrees]:

@@ -1,4 +1,4 @@
-"""In which space the images of a data set are compared: a model's embeddings, or pixels.
+"""In which space the images of a data set are compared: embeddings of a model, or pixels.
 
 Legend: N images, D embedding dimensions.
 """
@@ -17,7 +17,9 @@ from rayred.clustering.array_files import read_embeddings
 from rayred.clustering.checks import check_rows
 from rayred.data import Split
 from rayred.data.thumbnails import thumbnails
+from rayred.embedding import TrainedBefore
 from rayred.errors import ConfigError, DataError
+from rayred.models.pretrained import DEFAULT, Pretrained
 from rayred.store import Made
 
 
@@ -31,22 +33,60 @@ class Space:
     """Whether thumbnails are compared."""
     unlabelled: bool = False
     """Whether there are no labels, so that no reference model can be trained."""
+    model: str | None = None
+    """Name of a model that is trained already."""
+    weights: Path | str | None = None
+    """Its weights: a file, or the text ``default``."""
 
     def __post_init__(self) -> None:
-        if self.embeddings is not None and self.pixels:
-            raise ConfigError("prune: give either embeddings or pixels")
-        if self.unlabelled and self.embeddings is None and not self.pixels:
+        ways = [self.embeddings is not None, self.pixels, self.model is not None]
+        if sum(ways) > 1:
+            raise ConfigError("prune: give one of embeddings, a model and pixels")
+        if self.model is not None and self.weights is None:
             raise ConfigError(
-                "prune: without labels no reference model can be trained; give --embeddings FILE or"
-                " --pixels"
+                f"prune: model {self.model!r} has no weights; give --weights FILE or --weights"
+                " default"
+            )
+        if self.weights is not None and self.model is None:
+            raise ConfigError(
+                f"prune: weights {str(self.weights)!r} have no model; give --model NAME"
+            )
+        if self.unlabelled and not any(ways):
+            raise ConfigError(
+                "prune: without labels no reference model can be trained; give --model NAME,"
+                " --embeddings FILE or --pixels"
             )
 
     def files(self) -> list[Path]:
         """Return the files that are read."""
-        return [] if self.embeddings is None else [self.embeddings]
+        weights = None if self.weights == DEFAULT else self.weights
+        return [Path(file) for file in (self.embeddings, weights) if file is not None]
+
+    def pretrained(self) -> Pretrained | None:
+        """Return the model that is trained already, if there is one, apart from its weights.
+
+        Raises
+        ------
+        ConfigError
+            There is no such model.
+        """
+        return None if self.model is None else Pretrained.named(self.model)
+
+    def trained_before(self) -> TrainedBefore | None:
+        """Return the model that is trained already, if there is one, with its weights.
+
+        Raises
+        ------
+        ConfigError
+            The weights cannot be had, or are not those of the model.
+        """
+        spec = self.pretrained()
+        if spec is None or self.weights is None:
+            return None
+        return TrainedBefore(spec, spec.weights(self.weights))
 
     def given(self, images: Split) -> Made[NDArray[Any]] | None:
-        """Return what images are compared by, (N, D), or None if a reference model embeds them.
+        """Return what images are compared by, (N, D), or None if a model embeds them.
 
         Raises
         ------

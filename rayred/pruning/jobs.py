@@ -40,6 +40,8 @@ def prune(
     floor: int = 1,
     representative: Representative = "centre",
     embeddings: Path | None = None,
+    model: str | None = None,
+    weights: Path | str | None = None,
     pixels: bool = False,
     unlabelled: bool = False,
     link: Link = "copy",
@@ -75,11 +77,14 @@ def prune(
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
+    model, weights
+        Name of a model that is trained already, of torchvision or ``timm:NAME``, and its weights: a
+        file, or the text ``default`` for those that the library recommends.
     pixels
         Whether to compare thumbnails, see `rayred.data.thumbnails`, in place of embeddings.
     unlabelled
         Whether all images are one class, of a ``folder:PATH`` those at any depth. There have to be
-        embeddings or pixels then, as a reference model is trained on labels.
+        embeddings, a model or pixels then, as a reference model is trained on labels.
     link
         How the kept image files are put into ``images/``: as copies, which share the disk's blocks
         with the originals where the file system can do so; as hard links; or as symbolic links.
@@ -107,7 +112,7 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
-    space = Space(embeddings, pixels, unlabelled)
+    space = Space(embeddings, pixels, unlabelled, model, weights)
     settings = Settings(
         dataset, Path(out), space, representative, link, overrides, address, fresh, update
     )
@@ -143,6 +148,8 @@ def look(
     *,
     floor: int = 1,
     embeddings: Path | None = None,
+    model: str | None = None,
+    weights: Path | str | None = None,
     pixels: bool = False,
     unlabelled: bool = False,
     overrides: Sequence[str] = (),
@@ -155,7 +162,7 @@ def look(
     Parameters and errors are those of `prune`; the reference model and its embeddings are kept in
     `out`, so that pruning goes on from them.
     """
-    space = Space(embeddings, pixels, unlabelled)
+    space = Space(embeddings, pixels, unlabelled, model, weights)
     settings = Settings(
         dataset, Path(out), space, "centre", "copy", overrides, address, fresh, update
     )

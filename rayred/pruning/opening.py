@@ -14,12 +14,14 @@ from rayred.clustering.on_ray import RayMap
 from rayred.config import Experiment
 from rayred.config.file import override_experiment
 from rayred.data import Dataset, load_train_split
+from rayred.embedding import embed
 from rayred.errors import ConfigError
 from rayred.files import Link, check_link
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
-from rayred.pipeline import embed, train_reference
+from rayred.models.pretrained import Pretrained
+from rayred.pipeline import train_reference
 from rayred.places import check_places
 from rayred.pruning.tables import BY_COLUMN, Representative
 from rayred.spaces import Space
@@ -44,10 +46,11 @@ class Settings:
 @contextmanager
 def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
     """Open the folder and the embeddings of the images, and what maps the work on classes."""
-    experiment = _experiment(given).with_absolute_paths()
+    experiment = _experiment(given, given.space.pretrained()).with_absolute_paths()
     check_places(experiment, given.out, *given.space.files())
     again = {"fresh": given.fresh, "update": given.update}
     experiment = begin(experiment, given.out, **again)
+    model = given.space.trained_before()
     whole_images = experiment.needs_whole_images()
     images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
     check_link(given.link, images.folder, given.out)
@@ -67,14 +70,16 @@ def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
-        yield job, x or embed(job, train_reference(job)), map
+        x = x or (model.embed(job) if model else embed(job, train_reference(job)))
+        yield job, x, map
 
 
-def _experiment(given: Settings) -> Experiment:
+def _experiment(given: Settings, model: Pretrained | None) -> Experiment:
     dataset = given.dataset
     sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
     # As it is: images of several sizes are brought to one, and what cannot be used is listed.
-    data: dict[str, Any] = {"image_size": "auto", "undecodable": "skip"}
+    side = "auto" if model is None else model.side
+    data: dict[str, Any] = {"image_size": side, "undecodable": "skip"}
     data["unlabelled"] = given.space.unlabelled
     if dataset.startswith("parquet:"):
         data["test"] = dataset

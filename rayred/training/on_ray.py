@@ -10,7 +10,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,20 +32,21 @@ from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
 from rayred.machines.failures import ray_reason
 from rayred.machines.layout import Scaling
-from rayred.models import ModelSpec
 from rayred.progress import progress_bar
 from rayred.results.curve import Point
 from rayred.training.checkpoints import Checkpoints, State
-from rayred.training.embedding import embed_images
+from rayred.training.embedding import Embedder, embed_images
 from rayred.training.embedding_parts import Range
 from rayred.training.loop import train_model
 from rayred.training.numerics import Precision, resolved_precision
 from rayred.training.task import Task
-from rayred.training.trained import Trained, load_model
+from rayred.training.trained import Trained
 from rayred.training.worker import Shard, Worker
 
 logger = logging.getLogger(__name__)
 
+LoadEmbedder = Callable[[Mapping[str, Tensor]], Embedder]
+"""Makes a network of its weights, on whichever machine: what pickle can send."""
 LIVE_SECONDS = 0.5
 """Seconds between two updates of the live line."""
 STOP_SECONDS = 5
@@ -227,7 +228,7 @@ def _live_line(recipe: Train) -> Iterator[Queue | None]:
 
 
 def embed_with_ray(
-    spec: ModelSpec,
+    load: LoadEmbedder,
     weights: Mapping[str, Tensor],
     dataset_ref: ray.ObjectRef[Dataset],
     ranges: Sequence[Range],
@@ -237,8 +238,8 @@ def embed_with_ray(
 
     Parameters
     ----------
-    spec, weights
-        The network.
+    load, weights
+        What makes the network on a worker, and its weights.
     dataset_ref
         The images, in Ray's object store.
     ranges
@@ -261,20 +262,20 @@ def embed_with_ray(
         # One more than can run: so workers need not wait, and few results are in memory at a time.
         while waiting and len(running) <= scaling.workers:
             part = waiting.pop(0)
-            running[task.remote(spec, weights_ref, dataset_ref, part, scaling)] = part
+            running[task.remote(load, weights_ref, dataset_ref, part, scaling)] = part
         (done,), _ = ray.wait(list(running))
         yield running.pop(done), ray.get(done)
 
 
 def _embed_range(
-    spec: ModelSpec,
+    load: LoadEmbedder,
     weights: Mapping[str, NDArray[np.float32]],
     dataset: Dataset,
     part: Range,
     scaling: Scaling,
 ) -> NDArray[np.float32]:
     torch.set_num_threads(scaling.threads)
-    model = load_model(spec, {name: torch.tensor(array) for name, array in weights.items()})
+    model = load({name: torch.tensor(array) for name, array in weights.items()})
     device = torch.device("cuda" if scaling.gpu else "cpu")
     return embed_images(model, dataset.train.part(*part), device)
 

@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rayred.machines.tune import Runner
 from rayred.models import build_model
 from rayred.sweep.on_ray import PackTraining, run_sweep
 from rayred.sweep.plan import plan_trials
-from rayred.training import Checkpoints, State, Task, embed_images, train_model
+from rayred.training import Checkpoints, State, Task, embed_images, load_model, train_model
 from rayred.training import on_ray as training_on_ray
 from rayred.training.on_ray import embed_with_ray, resolve_precision, train_with_ray
 from tests.training.examples import task
@@ -172,7 +173,8 @@ def test_embeddings_of_ranges_are_those_of_the_whole():
     assert whole.dtype == np.float32
     ranges = [(0, 512), (512, 1000), (1000, 1297)]
     reference, state = ray.put(digits), model.state_dict()
-    found = dict(embed_with_ray(task().spec, state, reference, ranges, Scaling(workers=2)))
+    load = partial(load_model, task().spec)
+    found = dict(embed_with_ray(load, state, reference, ranges, Scaling(workers=2)))
     assert set(found) == set(ranges)
     parts = np.concatenate([found[part] for part in ranges])
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
