@@ -13,6 +13,7 @@ from rayred.cli import DATASET_HELP, parser
 from rayred.config import DATASETS, MODELS, Experiment, Settings
 from rayred.config.experiment import DATASET_SCHEMES
 from rayred.config.shipped import describe_experiments
+from rayred.selection import SELECTORS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
@@ -76,6 +77,11 @@ def test_every_setting_is_listed_with_its_description():
 def test_every_model_is_listed():
     text = (ROOT / "docs" / "experiments.md").read_text()
     assert all(f"`{name}`" in text for name in MODELS)
+
+
+def test_every_selector_is_listed():
+    text = (ROOT / "docs" / "selectors.md").read_text()
+    assert re.findall(r"^\| `([a-z_0-9]+)` \|", text, re.MULTILINE) == list(SELECTORS)
 
 
 def test_every_shipped_experiment_is_listed_and_says_what_it_is():

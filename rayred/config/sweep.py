@@ -11,6 +11,9 @@ from pydantic_core import PydanticCustomError
 from rayred.config.base import GROWS, RESULT, Float, Fraction, Int, Settings
 from rayred.config.space import dotted
 
+SELECTORS = ("semantic", "random", "k_center", "herding")
+"""Selectors that choose by embeddings or at random, and so need no scores of a training."""
+
 
 class Search(Settings):
     """Search for settings before the study, by accuracy on held-out training images."""
@@ -30,10 +33,12 @@ class Sweep(Settings):
 
     fractions: Annotated[list[Fraction], Field(min_length=1), RESULT] = Field([1.0, 0.9, 0.8])
     """Fractions of every class to keep, each in (0, 1]; 1 is the full set."""
-    selectors: Annotated[list[Literal["semantic", "random"]], Field(min_length=1), RESULT] = Field(
-        ["semantic", "random"]
-    )
-    """Kept images: one of each redundant group (semantic), or drawn at random (random)."""
+    selectors: Annotated[
+        list[Literal[SELECTORS]],  # type: ignore[valid-type]
+        Field(min_length=1),
+        RESULT,
+    ] = Field(["semantic", "random"])
+    """Ways to choose images: semantic (the paper's), random, and those of docs/selectors.md."""
     trials: Annotated[Int, Field(ge=1), GROWS] = 5
     """Trainings for each fraction below 1 and selector, and for the full set."""
     space: Annotated[dict[str, Any], RESULT] = Field({})

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.config import Sweep
+from rayred.errors import ConfigError
 from rayred.files import write_array
 from rayred.results.trial import FULL
 from rayred.selection.candidates import Candidates
+from rayred.selection.herding import select_herding
+from rayred.selection.k_center import select_k_center
 from rayred.selection.random import select_random
 from rayred.selection.semantic import select_semantic
 
@@ -48,6 +51,8 @@ class Selector:
 SELECTORS = {
     "semantic": Selector(select_semantic),
     "random": Selector(select_random, redrawn=True),
+    "k_center": Selector(select_k_center),
+    "herding": Selector(select_herding),
 }
 
 Subset = NDArray[np.int64]
@@ -67,7 +72,20 @@ def subset_name(selector: str, fraction: float, trial: int) -> str:
 
 
 def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, Subset]:
-    """Return all subsets of a sweep by `subset_name`; fraction 1 is the full set."""
+    """Return all subsets of a sweep by `subset_name`; fraction 1 is the full set.
+
+    Raises
+    ------
+    ConfigError
+        A selector chooses by scores that the candidates do not have.
+    """
+    for selector in sweep.selectors:
+        missing = [name for name in SELECTORS[selector].needs if name not in candidates.scores]
+        if missing:
+            raise ConfigError(
+                f"sweep.selectors: {selector!r} chooses by the scores {', '.join(missing)}, which"
+                " this study does not gather"
+            )
     subsets: dict[str, Subset] = {}
     for fraction in sweep.fractions:
         if fraction == 1:

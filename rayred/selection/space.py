@@ -1,0 +1,36 @@
+"""What selectors compare images by: directions of embeddings, and values with their ties.
+
+Legend: n images of one class, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.clustering.checks import with_directions
+from rayred.linkage.rows import as_unit_rows
+
+TIE = 1e-9
+"""Cosines, squared distances and sums of them count as equal if they differ by no more than this:
+far above what float64 rounds, so that processors which round otherwise choose the same images."""
+
+
+def directions(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Return rows of length 1, (n, D) float64, or (n, D + 1) if some are all zero.
+
+    Rows that are all zero become equal to each other and orthogonal to all others.
+    """
+    return as_unit_rows(with_directions(x))
+
+
+def first_best(values: NDArray[np.float64]) -> int:
+    """Return the lowest place whose value is the largest, by `TIE`."""
+    return int(np.argmax(values >= values.max() - TIE))
+
+
+def ranked(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return all places by descending value rounded to multiples of `TIE`, equal ones ascending."""
+    return np.argsort(-np.round(values / TIE), kind="stable")
