@@ -18,6 +18,9 @@ from rayred.errors import ConfigError
 from rayred.files import write_array
 from rayred.results.trial import FULL
 from rayred.selection.candidates import Candidates
+from rayred.selection.ccs import select_ccs
+from rayred.selection.el2n import select_el2n
+from rayred.selection.forgetting import select_forgetting
 from rayred.selection.herding import select_herding
 from rayred.selection.k_center import select_k_center
 from rayred.selection.random import select_random
@@ -53,6 +56,9 @@ SELECTORS = {
     "random": Selector(select_random, redrawn=True),
     "k_center": Selector(select_k_center),
     "herding": Selector(select_herding),
+    "el2n": Selector(select_el2n, needs=("el2n",)),
+    "forgetting": Selector(select_forgetting, needs=("forgetting",)),
+    "ccs": Selector(select_ccs, redrawn=True, needs=("el2n",)),
 }
 
 Subset = NDArray[np.int64]
