@@ -11,7 +11,16 @@ from pydantic_core import PydanticCustomError
 from rayred.config.base import GROWS, RESULT, Float, Fraction, Int, Settings
 from rayred.config.space import dotted
 
-SELECTORS = ("semantic", "random", "k_center", "herding")
+SELECTORS = (
+    "semantic",
+    "random",
+    "k_center",
+    "herding",
+    "semdedup",
+    "prototypes_easy",
+    "prototypes_hard",
+    "facility_location",
+)
 """Selectors that choose by embeddings or at random, and so need no scores of a training."""
 
 

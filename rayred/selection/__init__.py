@@ -19,12 +19,16 @@ from rayred.files import write_array
 from rayred.results.trial import FULL
 from rayred.selection.candidates import Candidates
 from rayred.selection.ccs import select_ccs
+from rayred.selection.d2 import select_d2
 from rayred.selection.el2n import select_el2n
+from rayred.selection.facility_location import select_facility_location
 from rayred.selection.forgetting import select_forgetting
 from rayred.selection.herding import select_herding
 from rayred.selection.k_center import select_k_center
+from rayred.selection.prototypes import select_prototypes_easy, select_prototypes_hard
 from rayred.selection.random import select_random
 from rayred.selection.semantic import select_semantic
+from rayred.selection.semdedup import select_semdedup
 
 __all__ = [
     "SELECTORS",
@@ -59,6 +63,11 @@ SELECTORS = {
     "el2n": Selector(select_el2n, needs=("el2n",)),
     "forgetting": Selector(select_forgetting, needs=("forgetting",)),
     "ccs": Selector(select_ccs, redrawn=True, needs=("el2n",)),
+    "semdedup": Selector(select_semdedup),
+    "prototypes_easy": Selector(select_prototypes_easy),
+    "prototypes_hard": Selector(select_prototypes_hard),
+    "facility_location": Selector(select_facility_location),
+    "d2": Selector(select_d2, needs=("el2n",)),
 }
 
 Subset = NDArray[np.int64]
