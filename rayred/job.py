@@ -64,11 +64,12 @@ class StudyKeys:
         linkage, fraction = self.experiment.linkage, min(self.experiment.sweep.fractions)
         return keys.trees(embeddings=embeddings, linkage=linkage.deciding(), fraction=fraction)
 
-    def subsets(self, trees: str, scores: Mapping[str, str]) -> str:
+    def subsets(self, trees: str, embeddings: str, scores: Mapping[str, str]) -> str:
         """Return the key of the subsets of all selectors, by the digests of what they go by."""
         sweep = self.experiment.sweep
         return keys.subsets(
             trees=trees,
+            embeddings=embeddings,
             scores=scores,
             fractions=sweep.fractions,
             selectors=sweep.selectors,

@@ -112,6 +112,7 @@ def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
 def subsets(
     *,
     trees: str,
+    embeddings: str,
     scores: Mapping[str, str],
     fractions: Sequence[float],
     selectors: Sequence[str],
@@ -122,14 +123,14 @@ def subsets(
 
     Parameters
     ----------
-    trees, scores
-        Digests of the content of the trees, and of each score of the images by name.
+    trees, embeddings, scores
+        Digests of the content of the trees and embeddings, and of each score by name.
     fractions, selectors, trials, seed
         Settings of the sweep.
     """
-    inputs = {"trees": trees, "fractions": list(fractions), "selectors": list(selectors)}
-    others = {"scores": dict(scores), "trials": trials, "seed": seed}
-    return digest("subsets", 3, {**inputs, **others})
+    inputs = {"trees": trees, "embeddings": embeddings, "scores": dict(scores)}
+    sweep = {"fractions": list(fractions), "selectors": list(selectors), "trials": trials}
+    return digest("subsets", 3, {**inputs, **sweep, "seed": seed})
 
 
 def candidate(*, training: str, linkage: Values, fraction: float, asha: bool) -> str:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.tables import CHECKED, check_images, leak_notes
-from rayred.clustering.checks import with_directions
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
@@ -274,13 +273,13 @@ def choose_subsets(
                 trees=trees.value,
                 zero_rows="apart",
             )
-        x = with_directions(embeddings.value)
-        candidates = Candidates(labels, x, groups, scores, map)
+        candidates = Candidates(labels, embeddings.value, groups, scores, map)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
     digests = {name: keys.array(values) for name, values in scores.items()}
-    kept = job.store.run(SUBSETS, job.keys.subsets(trees.digest, digests), choose).value
+    key = job.keys.subsets(trees.digest, embeddings.digest, digests)
+    kept = job.store.run(SUBSETS, key, choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 
 

@@ -34,7 +34,11 @@ def all_keys(experiment: Experiment, dataset: str = "digest") -> dict[str, str]:
     of = StudyKeys(experiment, dataset)
     reference = of.reference("all rows")
     trees = of.trees(reference)
-    found = {"study": of.study(), "reference": reference, "subsets": of.subsets(trees, {})}
+    found = {
+        "study": of.study(),
+        "reference": reference,
+        "subsets": of.subsets(trees, reference, {}),
+    }
     for trial in plan_trials(experiment.sweep, experiment.seed)[:3]:
         found[trial.name] = of.trial(trial, "rows")
     return found

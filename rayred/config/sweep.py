@@ -16,12 +16,16 @@ SELECTORS = (
     "random",
     "k_center",
     "herding",
+    "el2n",
+    "forgetting",
+    "ccs",
     "semdedup",
     "prototypes_easy",
     "prototypes_hard",
     "facility_location",
+    "d2",
 )
-"""Selectors that choose by embeddings or at random, and so need no scores of a training."""
+"""Names of the ways to choose images."""
 
 
 class Search(Settings):

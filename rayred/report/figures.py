@@ -21,6 +21,8 @@ COLORS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9")
 MARKERS = ("o", "s", "^", "D")
 FULL_COLOR = "#444444"
 KEPT_COLOR = "#009e4d"
+LEGEND_COLUMNS = 3
+"""Most entries side by side: more would not fit."""
 IMAGES_A_ROW = 12
 CLASSES_SHOWN = 10
 
@@ -62,7 +64,8 @@ def draw_accuracy(path: Path, dataset: str, verdict: Verdict) -> None:
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(f"{dataset}: mean ± standard deviation of {trials} trials", fontsize=10)
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=1 + len(selectors), frameon=False)
+    columns = min(1 + len(selectors), LEGEND_COLUMNS)
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.checks import with_directions
-from rayred.linkage.rows import as_unit_rows
-
 TIE = 1e-9
 """Cosines, squared distances and sums of them count as equal if they differ by no more than this:
 far above what float64 rounds, so that processors which round otherwise choose the same images."""
@@ -23,6 +20,10 @@ def directions(x: NDArray[Any]) -> NDArray[np.float64]:
 
     Rows that are all zero become equal to each other and orthogonal to all others.
     """
+    # Imported here: reading a study's subsets loads no torch.
+    from rayred.clustering.checks import with_directions
+    from rayred.linkage.rows import as_unit_rows
+
     return as_unit_rows(with_directions(x))
 
 

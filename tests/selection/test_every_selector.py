@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from rayred.clustering.groups import redundant_groups
 from rayred.config import Sweep
 from rayred.config.sweep import SELECTORS as ALLOWED
+from rayred.data import load_dataset
 from rayred.errors import ConfigError
-from rayred.selection import SELECTORS, make_subsets
+from rayred.selection import SELECTORS, Candidates, load_subsets, make_subsets
+from rayred.training import load_trained
+from tests.conftest import rayred_here, write_experiment
 from tests.selection.examples import FRACTIONS, backwards, odd_candidates
 
 OVER_ALL_CLASSES = {"el2n", "forgetting", "ccs"}
@@ -21,8 +25,8 @@ def select(name, candidates, fraction, seed=0):
     return SELECTORS[name].select(candidates, fraction, np.random.default_rng(seed))
 
 
-def test_an_experiment_may_name_every_selector_that_needs_no_scores():
-    assert list(ALLOWED) == [name for name, selector in SELECTORS.items() if not selector.needs]
+def test_an_experiment_may_name_every_selector():
+    assert list(ALLOWED) == list(SELECTORS)
 
 
 @each
@@ -76,3 +80,26 @@ def test_a_selector_without_the_scores_that_it_needs_is_refused():
         sweep = Sweep(fractions=[0.5]).model_copy(update={"selectors": [name]})
         with pytest.raises(ConfigError, match=f"'{name}' chooses by the scores"):
             make_subsets(candidates, sweep, seed=0)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_study_compares_all_selectors(tmp_path):
+    """With Ray: the work on classes is sent to actors, and scores are gathered on the way."""
+    file = write_experiment(tmp_path / "all.yaml")
+    names = f"sweep.selectors=[{', '.join(SELECTORS)}]"
+    options = ["--set", names, "--set", "sweep.trials=1", "--out", tmp_path / "run"]
+    done = rayred_here("run", file, *options)
+    assert done.returncode == 0, done.stderr
+    subsets = load_subsets(tmp_path / "run" / "subsets")
+    assert {len(kept) for name, kept in subsets.items() if "full" not in name} == {651}
+    embeddings = np.load(tmp_path / "run" / "embeddings.npy")
+    scores = load_trained(tmp_path / "run" / "reference.pt").scores
+    digits = load_dataset("digits").train
+    groups = redundant_groups(embeddings, digits.labels, [0.5])
+    here = make_subsets(
+        Candidates(digits.labels, embeddings, groups, scores),
+        Sweep(fractions=[1.0, 0.5], selectors=list(SELECTORS), trials=1),
+        seed=0,
+    )
+    assert here.keys() == subsets.keys()
+    assert all(np.array_equal(here[name], kept) for name, kept in subsets.items())
