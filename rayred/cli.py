@@ -116,6 +116,13 @@ def parser() -> argparse.ArgumentParser:
         " data.score_column names (default: centre)",
     )
     prune.add_argument(
+        "--by",
+        metavar="SELECTOR",
+        default="semantic",
+        help="how --keep chooses: semantic, one image of every group, or another selector of"
+        " docs/selectors.md, such as k_center (default: semantic)",
+    )
+    prune.add_argument(
         "--dry-run",
         action="store_true",
         help="only say what would be kept (default: write it)",
@@ -464,6 +471,7 @@ def _prune(given: argparse.Namespace) -> int:
         max_distance=given.max_distance,
         allocate=given.allocate,
         representative=given.representative,
+        by=given.by,
         link=given.link,
         dry_run=given.dry_run,
         **settings,

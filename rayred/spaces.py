@@ -57,6 +57,11 @@ class Space:
                 " --embeddings FILE or --pixels"
             )
 
+    @property
+    def is_of_reference(self) -> bool:
+        """Whether it is that of a reference model that is trained now."""
+        return self.embeddings is None and self.model is None and not self.pixels
+
     def files(self) -> list[Path]:
         """Return the files that are read."""
         weights = None if self.weights == DEFAULT else self.weights

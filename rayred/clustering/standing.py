@@ -18,6 +18,9 @@ from rayred.clustering.trees import ClassTrees
 from rayred.linkage.pairs import pair_distances
 from rayred.linkage.rows import unit_rows
 
+NEAREST_BYTES = 2**27
+"""Most bytes of products of rows and kept rows in memory at a time."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -59,6 +62,38 @@ class Standing:
             pairs = torch.from_numpy(others), torch.from_numpy(places)
             distance[rows[others]] = pair_distances(unit, *pairs).numpy()
         return cls(group, representative, distance)
+
+    @classmethod
+    def nearest(
+        cls, x: NDArray[Any], members: Sequence[NDArray[np.int64]], kept: NDArray[np.int64]
+    ) -> Standing:
+        """Let the nearest kept row of its class stand for each row; of equally near ones the first.
+
+        Parameters
+        ----------
+        x
+            (N, D) embeddings, of which one class after another is read.
+        members
+            The rows of each class, int64 ascending; each has a kept row.
+        kept
+            (n,) int64 ascending, the rows kept.
+        """
+        representative = np.empty(len(x), np.int64)
+        distance = np.zeros(len(x))
+        for rows in members:
+            places = np.flatnonzero(np.isin(rows, kept))
+            unit = unit_rows(with_directions(x[rows]))
+            chosen, block = unit[places], max(1, NEAREST_BYTES // (8 * len(places)))
+            found = [
+                (unit[first : first + block] @ chosen.T).argmax(1)
+                for first in range(0, len(rows), block)
+            ]
+            nearest = places[torch.cat(found).numpy()]
+            nearest[places] = places
+            representative[rows] = rows[nearest]
+            pairs = torch.arange(len(rows)), torch.from_numpy(nearest)
+            distance[rows] = pair_distances(unit, *pairs).numpy()
+        return cls(np.searchsorted(kept, representative), representative, distance)
 
 
 def highest_of_groups(group: NDArray[np.int64], value: NDArray[Any]) -> NDArray[np.int64]:

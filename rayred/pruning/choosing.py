@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.clustering.cuts import Cut
 from rayred.clustering.groups import grow_trees, kept_rows
-from rayred.clustering.on_ray import RayMap
 from rayred.clustering.standing import Standing, highest_of_groups
 from rayred.clustering.trees import ClassTrees
+from rayred.config import Sweep
 from rayred.data import Split
 from rayred.errors import DataError
-from rayred.job import Job
 from rayred.pipeline import clustering_errors
+from rayred.pruning.opening import Opened
 from rayred.pruning.tables import BY_COLUMN, Choice, Chosen, Representative, Summary
+from rayred.selection import Candidates, make_subsets
 from rayred.stages import TREES
 from rayred.store import Made
 from rayred.study import zero_embeddings
@@ -27,10 +28,9 @@ from rayred.study import zero_embeddings
 logger = logging.getLogger(__name__)
 
 
-def class_trees(
-    job: Job, x: Made[NDArray[Any]], map: RayMap, cut: Cut, *, keep: bool
-) -> Made[ClassTrees]:
+def class_trees(opened: Opened, cut: Cut, *, keep: bool) -> Made[ClassTrees]:
     """Return trees of all classes that are deep enough for a cut; the folder keeps them or not."""
+    job, x, map = opened.job, opened.x, opened.map
     linkage, labels = job.experiment.linkage, job.dataset.train.labels
 
     def grow(fraction: float, max_distance: float) -> ClassTrees:
@@ -59,16 +59,13 @@ def class_trees(
 
 
 def choose(
-    job: Job,
-    x: Made[NDArray[Any]],
-    trees: ClassTrees,
-    map: RayMap,
-    choices: Sequence[Choice],
+    opened: Opened, trees: ClassTrees, choices: Sequence[Choice]
 ) -> list[tuple[Chosen, Summary]]:
     """Return the images that each choice keeps, and what it does in a few numbers.
 
     All keep the same representative.
     """
+    job, x, map = opened.job, opened.x, opened.map
     counts = [choice.cut.counts(trees) for choice in choices]
     [representative] = {choice.representative for choice in choices}
     images, linkage = job.dataset.train, job.experiment.linkage
@@ -83,6 +80,18 @@ def choose(
         chosen = Chosen(images, rows, standing, choice)
         found.append((chosen, Summary.of(chosen, trees.height_at(count))))
     return found
+
+
+def choose_by(opened: Opened, choice: Choice) -> tuple[Chosen, Summary]:
+    """Return the images that a selector without groups keeps: those of a study's first trial."""
+    images, x, keep = opened.job.dataset.train, opened.x.value, choice.cut.keep
+    assert keep is not None
+    candidates = Candidates(images.labels, x, scores=opened.scores, map=opened.map)
+    sweep = Sweep(fractions=[keep], selectors=[choice.by], trials=1)
+    (rows,) = make_subsets(candidates, sweep, opened.job.experiment.seed).values()
+    standing = Standing.nearest(x, candidates.members, rows)
+    chosen = Chosen(images, rows, standing, choice)
+    return chosen, Summary.of(chosen, float(standing.distance.max()))
 
 
 def _preference(images: Split, representative: Representative) -> NDArray[Any]:

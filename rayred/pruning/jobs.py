@@ -14,11 +14,12 @@ from rayred.errors import ConfigError, RunFolderError
 from rayred.files import Link
 from rayred.job import Job
 from rayred.pipeline import score_images
-from rayred.pruning.choosing import choose, class_trees
+from rayred.pruning.choosing import choose, choose_by, class_trees
 from rayred.pruning.images import keep_images
 from rayred.pruning.opening import Settings, opened
 from rayred.pruning.result import Pruned
 from rayred.pruning.tables import BY_COLUMN, PRUNED, Choice, Representative, Summary
+from rayred.selection import SELECTORS
 from rayred.spaces import Space
 from rayred.study import emptied_classes
 
@@ -39,6 +40,7 @@ def prune(
     allocate: Allocate = "class",
     floor: int = 1,
     representative: Representative = "centre",
+    by: str = "semantic",
     embeddings: Path | None = None,
     model: str | None = None,
     weights: Path | str | None = None,
@@ -74,6 +76,9 @@ def prune(
         Which image of a group is kept: the one closest to its centre, the one of most pixels, of
         image files the one that was changed first, or the one of the highest or lowest number in
         the column ``data.score_column``. Of equals, that of the lowest row.
+    by
+        Name of the selector: ``semantic``, or another one of `rayred.selection.SELECTORS`, of which
+        each keeps its fraction `keep` and nothing else is asked.
     embeddings
         File with one embedding an image, in data set order; by default those of a reference
         model that is trained now.
@@ -113,27 +118,33 @@ def prune(
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
     space = Space(embeddings, pixels, unlabelled, model, weights)
+    _check_by(by, cut, representative)
     settings = Settings(
-        dataset, Path(out), space, representative, link, overrides, address, fresh, update
+        dataset, Path(out), space, representative, link, overrides, address, fresh, update, by
     )
-    with opened(settings) as (job, x, map):
+    with opened(settings) as found:
+        job = found.job
         column = job.experiment.data.score_column if representative in BY_COLUMN else None
-        choice = Choice(cut, representative, column)
+        choice = Choice(cut, representative, column, by)
         if not (dry_run or fresh or update):
             _check_choice(job, choice)
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
-        trees = class_trees(job, x, map, cut, keep=not dry_run)
-        [(chosen, summary)] = choose(job, x, trees.value, map, [choice])
+        trees = None if by != "semantic" else class_trees(found, cut, keep=not dry_run)
+        if trees is None:
+            chosen, summary = choose_by(found, choice)
+        else:
+            [(chosen, summary)] = choose(found, trees.value, [choice])
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
-                embeddings=x.digest,
-                trees=trees.digest,
+                embeddings=found.x.digest,
+                trees="" if trees is None else trees.digest,
                 kept=keys.array(chosen.kept),
                 choice=choice.values(),
             )
-            score_images(job, trees)
+            if trees is not None:
+                score_images(job, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
             keep_images(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
@@ -166,19 +177,29 @@ def look(
     settings = Settings(
         dataset, Path(out), space, "centre", "copy", overrides, address, fresh, update
     )
-    with opened(settings) as (job, x, map):
+    with opened(settings) as found:
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
-            trees = class_trees(job, x, map, cuts[-1], keep=False).value
-            found = choose(job, x, trees, map, [Choice(cut) for cut in cuts])
-            summaries += [summary for _, summary in found]
+            trees = class_trees(found, cuts[-1], keep=False).value
+            chosen = choose(found, trees, [Choice(cut) for cut in cuts])
+            summaries += [summary for _, summary in chosen]
         return summaries
 
 
 def _check_known(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(f"prune: {name}: {value!r}: expected {', '.join(known)}")
+
+
+def _check_by(by: str, cut: Cut, representative: Representative) -> None:
+    _check_known("by", by, list(SELECTORS))
+    plain = cut.keep is not None and cut == Cut(cut.keep) and representative == "centre"
+    if by != "semantic" and not plain:
+        raise ConfigError(
+            f"prune: by {by} a share is kept: give keep, and no distance, common share, floor or"
+            " representative"
+        )
 
 
 def _check_choice(job: Job, choice: Choice) -> None:

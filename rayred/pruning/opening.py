@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.on_ray import RayMap
@@ -24,6 +25,7 @@ from rayred.models.pretrained import Pretrained
 from rayred.pipeline import train_reference
 from rayred.places import check_places
 from rayred.pruning.tables import BY_COLUMN, Representative
+from rayred.selection import needs_scores
 from rayred.spaces import Space
 from rayred.store import Made
 
@@ -41,11 +43,30 @@ class Settings:
     address: str | None
     fresh: bool
     update: bool
+    by: str = "semantic"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """All that it takes to choose images."""
+
+    job: Job
+    x: Made[NDArray[Any]]
+    """(N, D) what the images are compared by."""
+    map: RayMap
+    """Runs the work on classes."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """(N,) how each image was learned, by name, if the selector needs it."""
 
 
 @contextmanager
-def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
+def opened(given: Settings) -> Iterator[Opened]:
     """Open the folder and the embeddings of the images, and what maps the work on classes."""
+    if needs_scores([given.by]) and not given.space.is_of_reference:
+        raise ConfigError(
+            f"prune: --by {given.by} goes by how a reference model learns each image; leave out"
+            " --embeddings, --model and --pixels"
+        )
     experiment = _experiment(given, given.space.pretrained()).with_absolute_paths()
     check_places(experiment, given.out, *given.space.files())
     again = {"fresh": given.fresh, "update": given.update}
@@ -70,13 +91,18 @@ def opened(given: Settings) -> Iterator[tuple[Job, Made[NDArray[Any]], RayMap]]:
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
-        x = x or (model.embed(job) if model else embed(job, train_reference(job)))
-        yield job, x, map
+        if x is not None:
+            yield Opened(job, x, map, {})
+        elif model is not None:
+            yield Opened(job, model.embed(job), map, {})
+        else:
+            reference = train_reference(job)
+            yield Opened(job, embed(job, reference), map, reference.value.scores)
 
 
 def _experiment(given: Settings, model: Pretrained | None) -> Experiment:
     dataset = given.dataset
-    sweep = {"fractions": [1.0], "selectors": ["semantic"], "trials": 1}
+    sweep = {"fractions": [1.0], "selectors": [given.by], "trials": 1}
     # As it is: images of several sizes are brought to one, and what cannot be used is listed.
     side = "auto" if model is None else model.side
     data: dict[str, Any] = {"image_size": side, "undecodable": "skip"}

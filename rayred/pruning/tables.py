@@ -42,6 +42,8 @@ class Choice:
     representative: Representative = "centre"
     column: str | None = None
     """Whose numbers decide, where the highest or lowest is kept."""
+    by: str = "semantic"
+    """Name of the selector, see `rayred.selection`; others than semantic have no groups to cut."""
 
     def values(self) -> dict[str, Any]:
         """Return what decides the choice."""
@@ -49,16 +51,20 @@ class Choice:
             **self.cut.values(),
             "representative": self.representative,
             "column": self.column,
+            "by": self.by,
         }
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Choice:
         """Return the choice of `values`."""
         representative, column = values.pop("representative"), values.pop("column", None)
-        return cls(Cut(**values), representative, column)
+        by = values.pop("by", "semantic")
+        return cls(Cut(**values), representative, column, by)
 
     def sentence(self) -> str:
         """Return the choice in words."""
+        if self.by != "semantic":
+            return f"{self.cut.sentence()}, chosen by {self.by}"
         kept = "closest to the centre" if self.representative == "centre" else self.representative
         by = "" if self.column is None else f" in column {self.column!r}"
         return f"{self.cut.sentence()}; the {kept}{by} of each group"
@@ -130,7 +136,8 @@ class Summary:
     cut: Cut
     distance: float
     """Height of the highest merge made: no two images of a group are farther apart. For average
-    and single linkage, the distance of the two groups."""
+    and single linkage, the distance of the two groups. Where nothing is clustered, the largest
+    distance of an image to the nearest one that is kept."""
     kept: int
     """Images kept."""
     discarded: int
