@@ -159,7 +159,9 @@ def rival(train: Split, test: Split, alteration: NDArray[np.int64]) -> dict[str,
         asked = {str(row): code for row, code in enumerate(codes[len(train) :])}
         for _, bits in LIMITS:
             started = time.perf_counter()
-            search = HashEval(known, asked, method.hamming_distance, False, bits, "bktree")
+            search = HashEval(
+                known, asked, method.hamming_distance, False, bits, "brute_force_cython"
+            )
             matches = search.retrieve_results()
             seconds[f"{title}: finding, {bits} bits"] = time.perf_counter() - started
             has = np.array([bool(matches[str(row)]) for row in range(len(test))])

@@ -291,6 +291,30 @@ def test_the_image_of_the_highest_or_lowest_number_is_kept(tmp_path, source, rep
     assert not (tmp_path / "other").exists()
 
 
+def test_the_result_can_be_cut_again_without_clustering(pets, tmp_path):
+    given = {"embeddings": pets / "x.npy", "overrides": [f"data.root={tmp_path / 'root'}"]}
+    folder = f"folder:{pets / 'pets'}"
+    small = prune(folder, 0.5, tmp_path / "half", **given)
+    again = small.at(keep=0.8)
+    direct = prune(folder, 0.8, tmp_path / "direct", **given)
+    assert again.kept.tolist() == direct.kept.tolist()
+    assert again.groups.equals(direct.groups)
+    assert again.summary == direct.summary
+    assert again.folder is None
+    assert small.duplicate_ratio == 0.5
+    assert small.groups.equals(pq.read_table(small.folder / "groups.parquet").to_pandas())
+    reach = small.clustered.reach
+    close = prune(folder, None, tmp_path / "close", max_distance=reach, **given)
+    assert small.at(distance=reach).kept.tolist() == close.kept.tolist()
+    assert small.labels(reach).tolist() == close.groups["group"].tolist()
+    for wrong in ({"keep": 0.3}, {"distance": 1.9}, {"keep": 0.5, "distance": 0.1}, {}):
+        with pytest.raises(ValueError, match=r"the trees|give either"):
+            small.at(**wrong)
+    page = small._repr_html_()
+    assert page.count("<img") == 12
+    assert "<b>15</b> of 30 images are kept" in page
+
+
 def test_images_of_a_table_have_no_age(tmp_path):
     out = tmp_path / "small"
     done = rayred_here(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.clustering.cuts import Cut
 from rayred.clustering.groups import grow_trees, kept_rows
+from rayred.clustering.maps import Map
 from rayred.clustering.standing import Standing, highest_of_groups
 from rayred.clustering.trees import ClassTrees
-from rayred.config import Sweep
+from rayred.config import Linkage, Sweep
 from rayred.data import Split
 from rayred.errors import DataError
 from rayred.pipeline import clustering_errors
@@ -58,28 +61,60 @@ def class_trees(opened: Opened, cut: Cut, *, keep: bool) -> Made[ClassTrees]:
     return job.store.run(TREES, key, make)
 
 
-def choose(
-    opened: Opened, trees: ClassTrees, choices: Sequence[Choice]
-) -> list[tuple[Chosen, Summary]]:
-    """Return the images that each choice keeps, and what it does in a few numbers.
+@dataclass(frozen=True)
+class Clustered:
+    """Images with their trees, from which any cut that these reach is chosen at once."""
 
-    All keep the same representative.
-    """
-    job, x, map = opened.job, opened.x, opened.map
-    counts = [choice.cut.counts(trees) for choice in choices]
-    [representative] = {choice.representative for choice in choices}
-    images, linkage = job.dataset.train, job.experiment.linkage
-    if representative == "centre":
-        kept = kept_rows(x.value, trees, counts, linkage, map=map, workers=map.workers)
-    else:
-        preference = _preference(images, representative)
-        kept = [highest_of_groups(trees.groups_at(one), preference) for one in counts]
-    found = []
-    for choice, count, rows in zip(choices, counts, kept, strict=True):
-        standing = Standing.of(x.value, trees, count, rows)
-        chosen = Chosen(images, rows, standing, choice)
-        found.append((chosen, Summary.of(chosen, trees.height_at(count))))
-    return found
+    images: Split
+    """N images."""
+    x: NDArray[Any]
+    """(N, D) what they are compared by."""
+    trees: ClassTrees
+    """Trees of all classes."""
+    linkage: Linkage
+    """How they were clustered."""
+    reach: float
+    """Largest distance at which all merges are known."""
+
+    @classmethod
+    def of(cls, opened: Opened, trees: ClassTrees, cut: Cut) -> Clustered:
+        """Return the images with trees that reach down to a cut."""
+        reach = 2.0 if cut.max_distance is None else cut.max_distance
+        if cut.max_distance is None:
+            # Merges as high as the last one may not be in the tree of a class that ends with it.
+            ends = [max(tree.heights, default=0.0) for tree in trees.trees if tree.n_clusters > 1]
+            reach = min([reach, *(math.nextafter(end, -1) for end in ends)])
+        job = opened.job
+        return cls(job.dataset.train, opened.x.value, trees, job.experiment.linkage, reach)
+
+    def choose(
+        self, choices: Sequence[Choice], *, map: Map[Any, Any] = map, workers: int = 1
+    ) -> list[tuple[Chosen, Summary]]:
+        """Return the images that each choice keeps, and what it does in a few numbers.
+
+        All keep the same representative. The work on classes is run by `map`.
+
+        Raises
+        ------
+        ValueError
+            The trees do not reach down to a cut.
+        """
+        counts = [choice.cut.counts(self.trees) for choice in choices]
+        for one in counts:
+            if any(n < tree.n_clusters for n, tree in zip(one, self.trees.trees, strict=True)):
+                raise ValueError("the trees do not reach down to the share to keep: prune again")
+        [representative] = {choice.representative for choice in choices}
+        if representative == "centre":
+            kept = kept_rows(self.x, self.trees, counts, self.linkage, map=map, workers=workers)
+        else:
+            preference = _preference(self.images, representative)
+            kept = [highest_of_groups(self.trees.groups_at(one), preference) for one in counts]
+        found = []
+        for choice, count, rows in zip(choices, counts, kept, strict=True):
+            standing = Standing.of(self.x, self.trees, count, rows)
+            chosen = Chosen(self.images, rows, standing, choice)
+            found.append((chosen, Summary.of(chosen, self.trees.height_at(count))))
+        return found
 
 
 def choose_by(opened: Opened, choice: Choice) -> tuple[Chosen, Summary]:

@@ -14,7 +14,7 @@ from rayred.errors import ConfigError, RunFolderError
 from rayred.files import Link
 from rayred.job import Job
 from rayred.pipeline import score_images
-from rayred.pruning.choosing import choose, choose_by, class_trees
+from rayred.pruning.choosing import Clustered, choose_by, class_trees
 from rayred.pruning.images import keep_images
 from rayred.pruning.opening import Settings, opened
 from rayred.pruning.result import Pruned
@@ -131,10 +131,14 @@ def prune(
         for note in _rounded_away(job.dataset, cut):
             logger.warning("%s", note)
         trees = None if by != "semantic" else class_trees(found, cut, keep=not dry_run)
+        clustered = None
         if trees is None:
             chosen, summary = choose_by(found, choice)
         else:
-            [(chosen, summary)] = choose(found, trees.value, [choice])
+            clustered = Clustered.of(found, trees.value, cut)
+            [(chosen, summary)] = clustered.choose(
+                [choice], map=found.map, workers=found.map.workers
+            )
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
@@ -148,9 +152,7 @@ def prune(
             job.store.keep(PRUNED, key, lambda: chosen)
             keep_images(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
-        rows = chosen.split.rows[chosen.kept]
-        split = chosen.split
-        return Pruned(job.store.path, rows, len(split), split.n_rows(), summary)
+        return Pruned(None if dry_run else job.store.path, chosen, summary, clustered)
 
 
 def look(
@@ -182,7 +184,9 @@ def look(
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
             trees = class_trees(found, cuts[-1], keep=False).value
-            chosen = choose(found, trees, [Choice(cut) for cut in cuts])
+            clustered = Clustered.of(found, trees, cuts[-1])
+            choices = [Choice(cut) for cut in cuts]
+            chosen = clustered.choose(choices, map=found.map, workers=found.map.workers)
             summaries += [summary for _, summary in chosen]
         return summaries
 

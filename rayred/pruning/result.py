@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import html
+import io
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import Image
 
-from rayred.pruning.tables import Summary
+from rayred.clustering.cuts import Cut
+from rayred.pruning.choosing import Clustered
+from rayred.pruning.tables import Choice, Chosen, Summary, columns_of
 
 if TYPE_CHECKING:
     import datasets
@@ -18,28 +23,85 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
     from torch.utils.data import Subset
 
+PAIRS_SHOWN = 6
+"""Discarded images that a notebook shows, beside what is kept in their place."""
+PICTURE_HEIGHT = 64
+"""Height of each, in pixels of the page."""
+
 
 @dataclass(frozen=True)
 class Pruned:
     """A data set made smaller."""
 
-    folder: Path
+    folder: Path | None
     """Folder with `kept.npy`, `kept.txt`, `discarded.csv`, `groups.parquet` and, of an image
-    folder, `images/`."""
-    kept: NDArray[np.int64]
-    """(n,) int64, ascending: the rows of the data set that are kept."""
-    n_images: int
-    """Images of the whole data set."""
-    n_rows: int
-    """Rows of the whole data set, some of which may be no images that can be used."""
+    folder, `images/`; None if nothing was written."""
+    chosen: Chosen = field(repr=False)
+    """The images that are kept, and what stands for the others."""
     summary: Summary
     """What the cut does, in a few numbers."""
+    clustered: Clustered | None = field(repr=False)
+    """The trees that were cut; None for selectors that have none."""
+
+    @property
+    def kept(self) -> NDArray[np.int64]:
+        """(n,) int64, ascending: the rows of the data set that are kept."""
+        return self.chosen.split.rows[self.chosen.kept]
+
+    @property
+    def n_images(self) -> int:
+        """Images of the whole data set."""
+        return len(self.chosen.split)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the whole data set, some of which may be no images that can be used."""
+        return self.chosen.split.n_rows()
+
+    @property
+    def duplicate_ratio(self) -> float:
+        """Share of the images that is not kept, 0 to 1."""
+        return self.summary.discarded / self.n_images
 
     @property
     def groups(self) -> pandas.DataFrame:
         """All images: name, class, row, representative (a row), distance, group, kept."""
-        frame: pandas.DataFrame = pq.read_table(self.folder / "groups.parquet").to_pandas()
-        return frame
+        import pandas
+
+        return pandas.DataFrame(columns_of(self.chosen))
+
+    def at(self, *, keep: float | None = None, distance: float | None = None) -> Pruned:
+        """Return what another cut keeps, with no new clustering; nothing is written.
+
+        Parameters
+        ----------
+        keep
+            Share of every class to keep, not below that of this cut.
+        distance
+            Largest cosine distance of two images of a group, in place of `keep`, not above that of
+            this cut.
+
+        Raises
+        ------
+        ValueError
+            The trees do not reach so far, or there are none.
+        """
+        before = self.chosen.choice
+        choice = Choice(Cut(keep, distance), before.representative, before.column)
+        clustered = self._reaching(distance)
+        [(chosen, summary)] = clustered.choose([choice])
+        return Pruned(None, chosen, summary, clustered)
+
+    def labels(self, height: float) -> NDArray[np.int64]:
+        """Return the group of each image at a cosine distance, (N,) int64, with no new clustering.
+
+        Raises
+        ------
+        ValueError
+            The trees do not reach so far, or there are none.
+        """
+        trees = self._reaching(height).trees
+        return trees.groups_at([tree.up_to(height).n_clusters for tree in trees.trees])
 
     def subset(self, dataset: TorchDataset[Any]) -> Subset[Any]:
         """Return the kept rows of a PyTorch data set that has the rows of the whole data set.
@@ -64,3 +126,40 @@ class Pruned:
             raise ValueError(
                 f"the data set has {len(dataset):,} rows, and {self.n_rows:,} were pruned"
             )
+
+    def _reaching(self, distance: float | None) -> Clustered:
+        if self.clustered is None:
+            raise ValueError(f"images chosen by {self.chosen.choice.by} have no trees to cut")
+        reach = self.clustered.reach
+        if distance is not None and distance > reach:
+            raise ValueError(
+                f"the trees reach up to a distance of {reach:.4g}, not {distance:.4g}: prune again"
+            )
+        return self.clustered
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the numbers, and the farthest discarded images."""
+        summary, standing, split = self.summary, self.chosen.standing, self.chosen.split
+        order = np.argsort(-standing.distance, kind="stable")[: min(PAIRS_SHOWN, summary.discarded)]
+        rows = "".join(
+            f"<tr><td>{_picture(split.images, image)}</td>"
+            f"<td>{_picture(split.images, standing.representative[image])}</td>"
+            f"<td>{html.escape(split.names[image])} → "
+            f"{html.escape(split.names[standing.representative[image]])}<br>"
+            f"distance {standing.distance[image]:.4g}</td></tr>"
+            for image in order
+        )
+        return (
+            f"<p><b>{summary.kept:,}</b> of {self.n_images:,} images are kept"
+            f" ({100 * self.duplicate_ratio:.1f} % are not; {html.escape(summary.cut.sentence())})."
+            " Not kept, the farthest from what is kept in their place first:</p>"
+            f"<table>{rows}</table>"
+        )
+
+
+def _picture(images: Any, place: int) -> str:
+    pixels = images[np.array([place])][0]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img height="{PICTURE_HEIGHT}" src="data:image/png;base64,{data}">'

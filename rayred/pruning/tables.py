@@ -84,40 +84,43 @@ class Chosen:
     """How they were chosen."""
 
 
-def _save(folder: Path, chosen: Chosen) -> None:
+def columns_of(chosen: Chosen) -> dict[str, Any]:
+    """Return the columns of ``groups.parquet``: of all N images, in order."""
     split, standing = chosen.split, chosen.standing
+    return {
+        "name": list(split.names),
+        "class": [split.classes[label] for label in split.labels],
+        "row": split.rows,
+        "representative": split.rows[standing.representative],
+        "distance": standing.distance,
+        "group": standing.group,
+        "kept": np.isin(np.arange(len(split)), chosen.kept),
+    }
+
+
+def _save(folder: Path, chosen: Chosen) -> None:
+    split, standing, columns = chosen.split, chosen.standing, columns_of(chosen)
     write_array(folder / "kept.npy", split.rows[chosen.kept])
     names = [one_line(name) for name in split.names]
     with (folder / "kept.txt").open("w", encoding="utf-8", errors="surrogateescape") as file:
         file.writelines(f"{names[image]}\n" for image in chosen.kept)
-    kept = np.isin(np.arange(len(split)), chosen.kept)
-    classes = [split.classes[label] for label in split.labels]
-    columns = {
-        "name": list(split.names),
-        "class": classes,
-        "row": split.rows,
-        "representative": standing.representative,
-        "distance": standing.distance,
-        "group": standing.group,
-    }
     with (folder / "discarded.csv").open(
         "w", newline="", encoding="utf-8", errors="surrogateescape"
     ) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for image in np.flatnonzero(~kept):
+        writer.writerow(name for name in columns if name != "kept")
+        for image in np.flatnonzero(~columns["kept"]):
             writer.writerow(
                 [
                     names[image],
-                    one_line(classes[image]),
+                    one_line(columns["class"][image]),
                     split.rows[image],
                     names[standing.representative[image]],
                     f"{standing.distance[image]:.9g}",
                     standing.group[image],
                 ]
             )
-    columns["representative"] = split.rows[standing.representative]
-    pq.write_table(pa.table({**columns, "kept": kept}), folder / "groups.parquet")
+    pq.write_table(pa.table(columns), folder / "groups.parquet")
     (folder / "choice.json").write_text(json.dumps(chosen.choice.values()) + "\n")
 
 
