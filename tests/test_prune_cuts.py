@@ -160,6 +160,19 @@ def test_cuts_that_cannot_be_made_write_nothing(pets, options, message):
     assert not out.exists()
 
 
+def test_other_embeddings_of_the_same_images_have_to_be_asked_for(pets, tmp_path):
+    folder, root = f"folder:{pets / 'pets'}", [f"data.root={tmp_path / 'root'}"]
+    np.save(tmp_path / "other.npy", np.random.default_rng(1).normal(size=(30, 4)))
+    first = prune(folder, 0.5, tmp_path / "small", embeddings=pets / "x.npy", overrides=root)
+    for space in ({"embeddings": tmp_path / "other.npy"}, {"pixels": True}):
+        with pytest.raises(RunFolderError, match="compared by embeddings"):
+            prune(folder, 0.5, tmp_path / "small", overrides=root, **space)
+    assert np.array_equal(np.load(tmp_path / "small" / "kept.npy"), first.kept)
+    options = {"embeddings": tmp_path / "other.npy", "update": True}
+    second = prune(folder, 0.5, tmp_path / "small", overrides=root, **options)
+    assert np.array_equal(np.load(tmp_path / "small" / "kept.npy"), second.kept)
+
+
 def test_the_same_from_python(pets):
     given = {"embeddings": pets / "x.npy", "overrides": [f"data.root={pets / 'root'}"]}
     dataset, out = f"folder:{pets / 'pets'}", pets / "python"

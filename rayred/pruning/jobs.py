@@ -125,7 +125,7 @@ def prune(
     with opened(settings) as found:
         job = found.job
         column = job.experiment.data.score_column if representative in BY_COLUMN else None
-        choice = Choice(cut, representative, column, by)
+        choice = Choice(cut, representative, column, by, found.space)
         if not (dry_run or fresh or update):
             _check_choice(job, choice)
         for note in _rounded_away(job.dataset, cut):

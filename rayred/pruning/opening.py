@@ -24,7 +24,7 @@ from rayred.machines.failures import LOGS, ray_failures
 from rayred.models.pretrained import Pretrained
 from rayred.pipeline import train_reference
 from rayred.places import check_places
-from rayred.pruning.tables import BY_COLUMN, Representative
+from rayred.pruning.tables import BY_COLUMN, REFERENCE_SPACE, Representative
 from rayred.selection import needs_scores
 from rayred.spaces import Space
 from rayred.store import Made
@@ -57,6 +57,8 @@ class Opened:
     """Runs the work on classes."""
     scores: Mapping[str, NDArray[np.float64]]
     """(N,) how each image was learned, by name, if the selector needs it."""
+    space: str = REFERENCE_SPACE
+    """What `x` is, in words: another text for other embeddings of the same images."""
 
 
 @contextmanager
@@ -92,9 +94,11 @@ def opened(given: Settings) -> Iterator[Opened]:
         job.class_map() as map,
     ):
         if x is not None:
-            yield Opened(job, x, map, {})
+            name = "thumbnails" if given.space.pixels else f"embeddings {x.digest[:8]}"
+            yield Opened(job, x, map, {}, name)
         elif model is not None:
-            yield Opened(job, model.embed(job), map, {})
+            name = f"{model.spec.name} with weights {model.digest()[:8]}"
+            yield Opened(job, model.embed(job), map, {}, name)
         else:
             reference = train_reference(job)
             yield Opened(job, embed(job, reference), map, reference.value.scores)

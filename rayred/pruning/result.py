@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from rayred.clustering.cuts import Cut
 from rayred.pruning.choosing import Clustered
-from rayred.pruning.tables import Choice, Chosen, Summary, columns_of
+from rayred.pruning.tables import Chosen, Summary, columns_of
 
 if TYPE_CHECKING:
     import datasets
@@ -87,7 +87,7 @@ class Pruned:
             The trees do not reach so far, or there are none.
         """
         before = self.chosen.choice
-        choice = Choice(Cut(keep, distance), before.representative, before.column)
+        choice = replace(before, cut=Cut(keep, distance))
         clustered = self._reaching(distance)
         [(chosen, summary)] = clustered.choose([choice])
         return Pruned(None, chosen, summary, clustered)

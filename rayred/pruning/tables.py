@@ -32,6 +32,9 @@ equals, that of the lowest row."""
 BY_COLUMN = ("highest", "lowest")
 """Those that go by a column."""
 
+REFERENCE_SPACE = "a reference model"
+"""By what images are compared, if nothing else is asked for; its settings are the config's."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -44,6 +47,8 @@ class Choice:
     """Whose numbers decide, where the highest or lowest is kept."""
     by: str = "semantic"
     """Name of the selector, see `rayred.selection`; others than semantic have no groups to cut."""
+    space: str = REFERENCE_SPACE
+    """By what images are compared."""
 
     def values(self) -> dict[str, Any]:
         """Return what decides the choice."""
@@ -52,22 +57,23 @@ class Choice:
             "representative": self.representative,
             "column": self.column,
             "by": self.by,
+            "space": self.space,
         }
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Choice:
         """Return the choice of `values`."""
         representative, column = values.pop("representative"), values.pop("column", None)
-        by = values.pop("by", "semantic")
-        return cls(Cut(**values), representative, column, by)
+        by, space = values.pop("by", "semantic"), values.pop("space", REFERENCE_SPACE)
+        return cls(Cut(**values), representative, column, by, space)
 
     def sentence(self) -> str:
         """Return the choice in words."""
         if self.by != "semantic":
-            return f"{self.cut.sentence()}, chosen by {self.by}"
+            return f"{self.cut.sentence()}, chosen by {self.by}; compared by {self.space}"
         kept = "closest to the centre" if self.representative == "centre" else self.representative
         by = "" if self.column is None else f" in column {self.column!r}"
-        return f"{self.cut.sentence()}; the {kept}{by} of each group"
+        return f"{self.cut.sentence()}; the {kept}{by} of each group; compared by {self.space}"
 
 
 @dataclass(frozen=True)
