@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rayred.cli import DATASET_HELP, parser
+from rayred.arguments import DATASET_HELP, parser
 from rayred.config import DATASETS, MODELS, Experiment, Settings
 from rayred.config.experiment import DATASET_SCHEMES
 from rayred.config.shipped import describe_experiments
