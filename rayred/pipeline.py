@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rayred import keys
 from rayred.checking.detectors import Limits
+from rayred.checking.pictures import Pictures
 from rayred.checking.tables import CHECKED, check_images, leak_notes
 from rayred.clustering.groups import grow_trees, redundant_groups
 from rayred.clustering.on_ray import RayMap
@@ -24,6 +25,7 @@ from rayred.config import Experiment
 from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
 from rayred.data import EncodedImages, load_dataset
+from rayred.data.loading import memory_to_use
 from rayred.embedding import embed
 from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
@@ -230,9 +232,12 @@ def score_images(job: Job, trees: Made[ClassTrees]) -> None:
 
 
 def find_leaks(job: Job) -> None:
-    """Keep which images are there twice, of a data set whose images are in memory."""
+    """Keep which images are there twice, if there is memory to hold and compare them."""
     splits, limits = job.dataset.splits(), Limits()
     if len(splits) < 2 or any(isinstance(one.images, EncodedImages) for one in splits.values()):
+        return
+    if Pictures.bytes_of(splits) > memory_to_use():
+        logger.info("check: there is not enough memory here to compare all images")
         return
     digests = {name: one.digest for name, one in splits.items()}
     key = keys.check(splits=digests, x="", limits=asdict(limits))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rayred.clustering.checks import with_directions
 from rayred.data import Split
 from rayred.data.appearance import look_at
+from rayred.data.thumbnails import small_sides
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ class Pictures:
             np.concatenate([one.hashes for one in seen.values()]),
             with_directions(x),
         )
+
+    @staticmethod
+    def bytes_of(splits: Mapping[str, Split]) -> int:
+        """Return about how many bytes of memory it takes to compare thumbnails of all images.
+
+        They are held in float32 and float64, and as the two factors of their products.
+        """
+        width, height = small_sides(splits["train"])
+        numbers = width * height * splits["train"].image_shape[2]
+        return sum(map(len, splits.values())) * numbers * (4 + 8 + 8 + 4 + 4)
 
     @property
     def kind(self) -> NDArray[np.int64]:

@@ -309,9 +309,14 @@ def _in_memory(sizes: Counter[tuple[int, int]], rule: Rule, data: Data) -> bool:
     pixels = _pixels(sizes) if rule.size is None else sizes.total() * rule.size**2
     if data.memory_gb != "auto":
         return pixels * rule.channels <= data.memory_gb * 10**9
+    return pixels * rule.channels <= memory_to_use()
+
+
+def memory_to_use() -> int:
+    """Return how many bytes of memory one thing may take up here, such as all images."""
     memory = psutil.virtual_memory()
     most: int = min(_limit(memory.total) // 4, memory.available // 2)
-    return pixels * rule.channels <= most
+    return most
 
 
 def _limit(total: int) -> int:

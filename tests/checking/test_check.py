@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from rayred import check
+from rayred.checking.pictures import Pictures
 from rayred.config import Data
 from rayred.data import load_dataset
 from rayred.errors import ConfigError, DataError, RunFolderError
@@ -202,3 +204,11 @@ def test_a_study_of_images_that_are_not_in_memory_says_what_bytes_its_splits_sha
         shutil.copy(pets / "train/cat/0.png", tmp_path / "x/test/dog/0.png")
         (note,) = leaks_of(store, load_dataset(f"folder:{tmp_path / 'x'}", data))
     assert note.startswith("1 of 7 test images have the same bytes as a training image")
+
+
+def test_the_memory_of_a_comparison_is_told_before_it_is_made():
+    """As much as is held at a time: thumbnails in float32 and float64, and two float32 factors."""
+    digits = load_dataset("digits").splits()
+    assert Pictures.bytes_of(digits) == 28 * 64 * (1297 + 500)
+    large = {"train": replace(digits["train"], images=np.zeros((1297, 90, 50, 3), np.uint8))}
+    assert Pictures.bytes_of(large) == 28 * 32 * 32 * 3 * 1297
