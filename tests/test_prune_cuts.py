@@ -328,6 +328,27 @@ def test_the_result_can_be_cut_again_without_clustering(pets, tmp_path):
     assert "<b>15</b> of 30 images are kept" in page
 
 
+def test_the_page_shows_what_goes_and_what_stays_for_it(tmp_path):
+    """Names are text, whatever they are; the kept image of a group is marked."""
+    folder = tmp_path / "x" / "<b>cats & dogs"
+    write_images(folder, 3, size=(8, 8))
+    noise = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    for name in ("a", "b"):
+        Image.fromarray(noise).save(folder / f"{name}.png")
+    options = {"pixels": True, "overrides": [f"data.root={tmp_path / 'root'}"]}
+    small = prune(f"folder:{tmp_path / 'x'}", None, tmp_path / "out", max_distance=0.01, **options)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h1>2 of 5 images are kept</h1>" in page
+    assert "&lt;b&gt;cats &amp; dogs" in page
+    assert "<b>cats" not in page
+    assert page.count("<img") == 2 * 3 + 3 + 2
+    assert page.count("class=kept") == 3 + 2
+    none = prune(f"folder:{tmp_path / 'x'}", 1.0, tmp_path / "whole", **options)
+    assert len(none.kept) == 5
+    assert "0 are not kept" in (tmp_path / "whole" / "report.html").read_text()
+    assert small.groups["kept"].sum() == 2
+
+
 def test_images_of_a_table_have_no_age(tmp_path):
     out = tmp_path / "small"
     done = rayred_here(

@@ -17,6 +17,7 @@ from rayred.pipeline import score_images
 from rayred.pruning.choosing import Clustered, choose_by, class_trees
 from rayred.pruning.images import keep_images
 from rayred.pruning.opening import Settings, opened
+from rayred.pruning.page import PAGE
 from rayred.pruning.result import Pruned
 from rayred.pruning.tables import BY_COLUMN, PRUNED, Choice, Representative, Summary
 from rayred.selection import SELECTORS
@@ -150,6 +151,7 @@ def prune(
             if trees is not None:
                 score_images(job, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
+            job.store.keep(PAGE, key, lambda: (chosen, summary))
             keep_images(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
         return Pruned(None if dry_run else job.store.path, chosen, summary, clustered)

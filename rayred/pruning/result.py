@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from rayred.clustering.cuts import Cut
 from rayred.pruning.choosing import Clustered
+from rayred.pruning.page import Picture, farthest_pairs
 from rayred.pruning.tables import Chosen, Summary, columns_of
 
 if TYPE_CHECKING:
@@ -139,15 +137,12 @@ class Pruned:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the numbers, and the farthest discarded images."""
-        summary, standing, split = self.summary, self.chosen.standing, self.chosen.split
-        order = np.argsort(-standing.distance, kind="stable")[: min(PAIRS_SHOWN, summary.discarded)]
+        summary = self.summary
         rows = "".join(
-            f"<tr><td>{_picture(split.images, image)}</td>"
-            f"<td>{_picture(split.images, standing.representative[image])}</td>"
-            f"<td>{html.escape(split.names[image])} → "
-            f"{html.escape(split.names[standing.representative[image]])}<br>"
-            f"distance {standing.distance[image]:.4g}</td></tr>"
-            for image in order
+            f"<tr><td>{_image(gone)}</td><td>{_image(kept)}</td>"
+            f"<td>{html.escape(gone.name)} → {html.escape(kept.name)}<br>"
+            f"distance {gone.distance:.4g}</td></tr>"
+            for gone, kept in farthest_pairs(self.chosen, PAIRS_SHOWN)
         )
         return (
             f"<p><b>{summary.kept:,}</b> of {self.n_images:,} images are kept"
@@ -157,9 +152,5 @@ class Pruned:
         )
 
 
-def _picture(images: Any, place: int) -> str:
-    pixels = images[np.array([place])][0]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img height="{PICTURE_HEIGHT}" src="data:image/png;base64,{data}">'
+def _image(picture: Picture) -> str:
+    return f'<img height="{PICTURE_HEIGHT}" src="data:image/png;base64,{picture.data}">'

@@ -71,9 +71,11 @@ class Choice:
         """Return the choice in words."""
         if self.by != "semantic":
             return f"{self.cut.sentence()}, chosen by {self.by}; compared by {self.space}"
-        kept = "closest to the centre" if self.representative == "centre" else self.representative
+        kept = (
+            "one closest to the centre" if self.representative == "centre" else self.representative
+        )
         by = "" if self.column is None else f" in column {self.column!r}"
-        return f"{self.cut.sentence()}; the {kept}{by} of each group; compared by {self.space}"
+        return f"{self.cut.sentence()}; of each group the {kept}{by}; compared by {self.space}"
 
 
 @dataclass(frozen=True)

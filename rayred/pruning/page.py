@@ -1,0 +1,111 @@
+"""The page of a smaller data set: what is not kept, and what is kept in its place, as pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from rayred import __version__
+from rayred.data.listing import one_line
+from rayred.pruning.tables import Chosen, Summary
+from rayred.store import Stage
+
+PAIRS_SHOWN = 24
+"""Images that are not kept, the farthest from what is kept in their place."""
+GROUPS_SHOWN = 12
+"""The largest groups."""
+MEMBERS_SHOWN = 12
+"""Images of a group."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the page."""
+
+    data: str
+    """PNG file in base64."""
+    name: str
+    distance: float
+    """Cosine distance to what is kept in its place; 0 for what is kept."""
+    kept: bool
+
+    @classmethod
+    def of(cls, chosen: Chosen, image: int) -> Picture:
+        """Return an image of a data set, as it was compared."""
+        pixels = chosen.split.images[np.array([image])][0]
+        buffer = io.BytesIO()
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+        return cls(
+            base64.b64encode(buffer.getvalue()).decode(),
+            one_line(chosen.split.names[image]),
+            float(chosen.standing.distance[image]),
+            bool(chosen.standing.representative[image] == image),
+        )
+
+
+def farthest_pairs(chosen: Chosen, most: int) -> list[tuple[Picture, Picture]]:
+    """Return the images not kept that are farthest from what is kept in their place, with that."""
+    standing = chosen.standing
+    gone = np.flatnonzero(standing.representative != np.arange(len(chosen.split)))
+    order = gone[np.argsort(-standing.distance[gone], kind="stable")][:most]
+    return [
+        (Picture.of(chosen, image), Picture.of(chosen, int(standing.representative[image])))
+        for image in order.tolist()
+    ]
+
+
+def _largest_groups(chosen: Chosen) -> list[list[Picture]]:
+    """Return the largest groups, of each the kept image first and then the closest to it."""
+    standing = chosen.standing
+    sizes = np.bincount(standing.group)
+    largest = np.argsort(-sizes, kind="stable")[:GROUPS_SHOWN]
+    found = []
+    for group in largest[sizes[largest] > 1]:
+        members: NDArray[np.int64] = np.flatnonzero(standing.group == group)
+        kept = standing.representative[members] == members
+        order = members[np.lexsort([standing.distance[members], ~kept])][:MEMBERS_SHOWN]
+        found.append([Picture.of(chosen, image) for image in order.tolist()])
+    return found
+
+
+def _classes(chosen: Chosen) -> list[dict[str, Any]]:
+    sizes = chosen.split.class_sizes()
+    kept = np.bincount(chosen.split.labels[chosen.kept], minlength=len(sizes))
+    return [
+        {"name": one_line(name), "images": int(size), "kept": int(left)}
+        for name, size, left in zip(chosen.split.classes, sizes, kept, strict=True)
+    ]
+
+
+def _save(folder: Path, made: tuple[Chosen, Summary]) -> None:
+    chosen, summary = made
+    environment = Environment(
+        loader=PackageLoader("rayred.pruning", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("pruned.html.j2").render(
+        sentence=chosen.choice.sentence(),
+        summary=summary,
+        n_images=len(chosen.split),
+        classes=_classes(chosen),
+        pairs=farthest_pairs(chosen, PAIRS_SHOWN),
+        groups=_largest_groups(chosen) if chosen.choice.by == "semantic" else [],
+        members_shown=MEMBERS_SHOWN,
+        version=__version__,
+    )
+    (folder / "report.html").write_text(text, encoding="utf-8")
+
+
+PAGE = Stage[tuple[Chosen, Summary], None]("page", _save, lambda _: None)
+"""The page, as ``report.html``."""
