@@ -143,9 +143,9 @@ def check(
         raise DataError(f"{dataset}: has no test split, so that nothing can leak")
     if folder is not None:
         check_link(link, splits["train"].folder, folder)
+    for notice in dict.fromkeys(notice for split in splits.values() for notice in split.notices):
+        logger.warning("%s", notice)
     for name, split in splits.items():
-        for notice in split.notices:
-            logger.warning("%s", notice)
         if split.left_out:
             logger.warning("%s split: %d files or rows are left out", name, len(split.left_out))
     given = _given(splits, {"train": embeddings, "test": test_embeddings})

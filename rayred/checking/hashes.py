@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.appearance import HASH_BITS
+from rayred.data.appearance import HASH_BITS, INVERSE
 
 AT_A_TIME = 2**21
 """Pairs that are compared at a time."""
@@ -65,6 +65,12 @@ def near_hashes(
 def closest_orientation(
     hashes: NDArray[np.uint64], i: NDArray[np.int64], j: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return in how many bits pairs of images differ, (E,), and in which orientation of j, (E,)."""
-    bits = np.bitwise_count(hashes[i, :1] ^ hashes[j]).astype(np.int64)
+    """Return in how many bits pairs of images differ, (E,), and in which orientation of j, (E,).
+
+    The hash of a turned image is not quite that of the image, turned: so j is compared in each
+    orientation with i as it is, and i in the inverse one with j as it is. The fewer bits count.
+    """
+    turned = np.bitwise_count(hashes[i, :1] ^ hashes[j])
+    turned_back = np.bitwise_count(hashes[j, :1] ^ hashes[i])[:, INVERSE]
+    bits = np.minimum(turned, turned_back).astype(np.int64)
     return bits.min(axis=1), bits.argmin(axis=1)

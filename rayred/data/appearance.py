@@ -28,6 +28,8 @@ ORIENTATIONS = tuple(
     for mirrored in (False, True)
 )  # fmt: skip
 """Names of the eight orientations; empty for an image as it is."""
+INVERSE = (0, 1, 6, 3, 4, 5, 2, 7)
+"""The orientation that turns each back: of a quarter turn the other one, else itself."""
 HASHED_SIDE = 32
 """Side of the image that the hash is computed of, in pixels; the library's."""
 HASH_BITS = 64

@@ -6,7 +6,7 @@ from PIL import Image
 
 from rayred.checking import hashes as module
 from rayred.checking.hashes import closest_orientation, near_hashes
-from rayred.data.appearance import ORIENTATIONS, perceptual_hashes
+from rayred.data.appearance import INVERSE, ORIENTATIONS, perceptual_hashes
 
 
 @pytest.mark.parametrize("most", [0, 1, 4, 9, 32])
@@ -44,6 +44,34 @@ def test_an_image_is_known_in_every_orientation():
         bits, orientation = closest_orientation(pair, np.array([0]), np.array([1]))
         assert bits[0] <= 2
         assert ORIENTATIONS[orientation[0]] == name
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_every_orientation_has_its_inverse(number):
+    image = np.arange(12).reshape(3, 4)
+
+    def view(pixels: np.ndarray, k: int) -> np.ndarray:
+        turned = np.rot90(pixels, k // 2)
+        return turned[:, ::-1] if k % 2 else turned
+
+    assert np.array_equal(view(view(image, number), INVERSE[number]), image)
+
+
+def test_what_is_measured_of_a_pair_is_what_it_was_found_by():
+    """Whichever of the two comes first: hashes of turned images are not turned hashes."""
+    rng = np.random.default_rng(0)
+    smooth = [rng.integers(256, size=(3, 3, 3), dtype=np.uint8) for _ in range(60)]
+    images = [np.asarray(Image.fromarray(one).resize((24, 24))) for one in smooth]
+    hashes = np.stack([perceptual_hashes(one) for one in images])
+    most, lowest = 16, {}
+    for i, j, bits in near_hashes(hashes, most):
+        for one, other, count in zip(i.tolist(), j.tolist(), bits.tolist(), strict=True):
+            pair = min(one, other), max(one, other)
+            lowest[pair] = min(count, lowest.get(pair, 64))
+    assert len(lowest) > 20
+    i, j = np.array(list(lowest)).T
+    for pair in ((i, j), (j, i)):
+        assert closest_orientation(hashes, *pair)[0].tolist() == list(lowest.values())
 
 
 def test_a_grey_and_a_coloured_copy_have_one_hash():
