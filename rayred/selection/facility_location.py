@@ -9,13 +9,13 @@ Legend: n images of one class, D embedding dimensions, B of them looked at toget
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayred.selection.candidates import Candidates
-from rayred.selection.space import TIE, directions, first_best
+from rayred.selection.space import TIE, by_directions, first_best
 
 BLOCK = 16
 """B, the images of which similarities to all others are computed, and held, at a time."""
@@ -25,15 +25,7 @@ def select_facility_location(
     candidates: Candidates, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Return images that stand for all others of every class, (m,) int64 ascending."""
-    return candidates.choose(_choose, fraction, rng)
-
-
-def _choose(
-    x: NDArray[Any],
-    count: int,
-    rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
-) -> NDArray[np.int64]:
-    return cover(directions(x), count)
+    return candidates.choose(partial(by_directions, cover), fraction, rng)
 
 
 def cover(x: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -9,28 +9,20 @@ Legend: n images of one class, D embedding dimensions.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayred.selection.candidates import Candidates
-from rayred.selection.space import directions, first_best
+from rayred.selection.space import by_directions, first_best
 
 
 def select_k_center(
     candidates: Candidates, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Return images of every class that leave none of it far away, (m,) int64 ascending."""
-    return candidates.choose(_choose, fraction, rng)
-
-
-def _choose(
-    x: NDArray[Any],
-    count: int,
-    rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
-) -> NDArray[np.int64]:
-    return farthest_first(directions(x), count)
+    return candidates.choose(partial(by_directions, farthest_first), fraction, rng)
 
 
 def farthest_first(x: NDArray[np.float64], count: int) -> NDArray[np.int64]:

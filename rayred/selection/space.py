@@ -5,6 +5,7 @@ Legend: n images of one class, D embedding dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,19 @@ def directions(x: NDArray[Any]) -> NDArray[np.float64]:
     from rayred.linkage.rows import as_unit_rows
 
     return as_unit_rows(with_directions(x))
+
+
+def by_directions(
+    choose: Callable[[NDArray[np.float64], int], NDArray[np.int64]],
+    x: NDArray[Any],
+    count: int,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing here is random
+) -> NDArray[np.int64]:
+    """Return what a function chooses of the directions of (n, D) embeddings.
+
+    With its first argument bound, it is what `Candidates.choose` takes.
+    """
+    return choose(directions(x), count)
 
 
 def first_best(values: NDArray[np.float64]) -> int:
