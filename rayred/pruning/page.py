@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from rayred import __version__
 from rayred.data.listing import one_line
 from rayred.pruning.tables import Chosen, Summary
+from rayred.report.templating import render
 from rayred.store import Stage
 
 PAIRS_SHOWN = 24
@@ -87,14 +86,9 @@ def _classes(chosen: Chosen) -> list[dict[str, Any]]:
 
 def _save(folder: Path, made: tuple[Chosen, Summary]) -> None:
     chosen, summary = made
-    environment = Environment(
-        loader=PackageLoader("rayred.pruning", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("pruned.html.j2").render(
+    text = render(
+        "rayred.pruning",
+        "pruned.html.j2",
         sentence=chosen.choice.sentence(),
         summary=summary,
         n_images=len(chosen.split),
@@ -102,7 +96,6 @@ def _save(folder: Path, made: tuple[Chosen, Summary]) -> None:
         pairs=farthest_pairs(chosen, PAIRS_SHOWN),
         groups=_largest_groups(chosen) if chosen.choice.by == "semantic" else [],
         members_shown=MEMBERS_SHOWN,
-        version=__version__,
     )
     (folder / "report.html").write_text(text, encoding="utf-8")
 

@@ -6,10 +6,8 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from rayred import __version__
 from rayred.files import replacing
+from rayred.report.templating import render
 from rayred.search.results import Found, describe
 from rayred.verdict.judge import Verdict
 
@@ -49,14 +47,9 @@ def write_page(
         {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}
         for caption, file in figures.items()
     ]
-    environment = Environment(
-        loader=PackageLoader("rayred.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("report.html.j2").render(
+    text = render(
+        "rayred.report",
+        "report.html.j2",
         name=name,
         facts=facts,
         verdict=verdict,
@@ -65,7 +58,6 @@ def write_page(
         found=found,
         describe=describe,
         config=config,
-        version=__version__,
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
