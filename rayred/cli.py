@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rayred.arguments import parser
 from rayred.command import run_command, say, show
+from rayred.errors import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +81,12 @@ def _prune(given: argparse.Namespace) -> int:
     )
     settings = {name: getattr(given, name) for name in names}
     if given.keep is None and given.max_distance is None:
+        chosen = given.by, given.allocate, given.representative
+        if chosen != ("semantic", "class", "centre"):
+            raise ConfigError(
+                "prune: --by, --allocate and --representative go with a cut: give --keep, or"
+                " --max-distance"
+            )
         show(summary_table(look(given.dataset, given.out, **settings)))
         show("nothing is pruned; choose one: the same command with the cut, or --max-distance D")
         return 0

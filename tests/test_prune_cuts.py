@@ -119,6 +119,15 @@ def test_without_a_cut_a_table_says_what_several_would_do(pets):
     assert not any((out / name).exists() for name in ("kept.npy", "kept.txt", "images"))
 
 
+@pytest.mark.parametrize(
+    "option", [("--by", "random"), ("--allocate", "common"), ("--representative", "largest")]
+)
+def test_how_to_choose_goes_with_a_cut(pets, option):
+    out, said = pruned(pets, "uncut", *option, code=2)
+    assert "go with a cut: give --keep" in said
+    assert not out.exists()
+
+
 def test_a_dry_run_says_what_a_cut_does(pets):
     out, printed = pruned(pets, "dry", "--keep", "0.8", "--dry-run")
     assert "--keep 0.8" in printed

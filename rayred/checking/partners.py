@@ -50,7 +50,9 @@ class Partners:
         relation = np.where(
             self._split[one] != self._split[other],
             Relation.OTHER_SPLIT,
-            np.where(self._label[one] != self._label[other], Relation.OTHER_CLASS, 0),
+            np.where(
+                self._label[one] != self._label[other], Relation.OTHER_CLASS, Relation.SAME_CLASS
+            ),
         )
         order = np.lexsort([other, both, one, relation])
         changes = np.diff(relation[order], prepend=-1) | np.diff(one[order], prepend=-1)

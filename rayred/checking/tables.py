@@ -98,12 +98,13 @@ def _described(pictures: Pictures, images: NDArray[np.int64]) -> dict[str, Any]:
 def _counts(pictures: Pictures, found: Found) -> dict[str, Any]:
     partner = {name: one.partner >= 0 for name, one in found.partners.items()}
     partner["any"] = np.any([partner[name] for name in DETECTORS], axis=0)
-    counted = pictures.split == 1
+    counted = {relation: np.ones(len(pictures.split), np.bool_) for relation in Relation}
+    counted[Relation.OTHER_SPLIT] = pictures.split == 1
     return {
         "images": {name: len(split) for name, split in pictures.splits.items()},
         **{
             relation.name.lower(): {
-                name: int((has[relation] & counted).sum() if relation == 2 else has[relation].sum())
+                name: int((has[relation] & counted[relation]).sum())
                 for name, has in partner.items()
             }
             for relation in Relation

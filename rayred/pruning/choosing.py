@@ -136,7 +136,7 @@ def _preference(images: Split, representative: Representative) -> NDArray[Any]:
     if representative in BY_COLUMN:
         assert images.scores is not None
         sign = 1 if representative == "highest" else -1
-        return np.nan_to_num(sign * images.scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        return np.where(np.isnan(images.scores), -np.inf, sign * images.scores)
     assert images.folder is not None
     try:
         changed = [(images.folder / name).stat().st_mtime_ns for name in images.names]
