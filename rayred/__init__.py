@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rayred.linkage import CompleteLinkage, complete_linkage, representatives
     from rayred.pipeline import run
     from rayred.pruning.jobs import prune
+    from rayred.pruning.verifying import verify
 
 __all__ = [
     "CompleteLinkage",
@@ -33,6 +34,7 @@ __all__ = [
     "redundant_groups",
     "representatives",
     "run",
+    "verify",
 ]
 __version__ = version("rayred")
 
@@ -45,6 +47,7 @@ _MODULES = {
     "redundant_groups": "rayred.clustering.groups",
     "representatives": "rayred.linkage",
     "run": "rayred.pipeline",
+    "verify": "rayred.pruning.verifying",
 }
 
 

@@ -33,25 +33,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE|NAME",
         help="experiment file (YAML), or name of a shipped experiment (see rayred experiments)",
     )
-    _add_set(run)
-    run.add_argument(
-        "--trials",
-        dest="overrides",
-        metavar="N",
-        action="append",
-        type="sweep.trials={}".format,
-        help="trainings for every subset, as --set sweep.trials=N (default: the experiment's);"
-        " a finished run is extended by the missing ones",
-    )
-    run.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        help="run folder, made if missing, neither in nor above what is read (default: runs/NAME,"
-        " by the experiment's name)",
-    )
-    _add_address(run)
-    _add_again(run)
+    _add_study(run, "runs/NAME, by the experiment's name", "the experiment's")
 
     commands.add_parser("experiments", help="list the experiments that are shipped")
 
@@ -152,6 +134,14 @@ def parser() -> argparse.ArgumentParser:
     _add_address(prune)
     _add_again(prune)
 
+    verify = commands.add_parser(
+        "verify", help="train on what prune keeps, on random images and on all, and judge"
+    )
+    verify.add_argument(
+        "dir", metavar="DIR", type=Path, help="folder that rayred prune has written"
+    )
+    _add_study(verify, "DIR/verified")
+
     check = commands.add_parser(
         "check", help="find images that are there twice: in a class, in two classes, in two splits"
     )
@@ -219,6 +209,27 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check what this machine and cluster can do")
     _add_address(doctor)
     return parser
+
+
+def _add_study(parser: argparse.ArgumentParser, out: str, trials: str = "5") -> None:
+    _add_set(parser)
+    parser.add_argument(
+        "--trials",
+        dest="overrides",
+        metavar="N",
+        action="append",
+        type="sweep.trials={}".format,
+        help=f"trainings for every subset, as --set sweep.trials=N (default: {trials});"
+        " a finished run is extended by the missing ones",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help=f"run folder, made if missing, neither in nor above what is read (default: {out})",
+    )
+    _add_address(parser)
+    _add_again(parser)
 
 
 def _add_check(check: argparse.ArgumentParser) -> None:

@@ -7,10 +7,14 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rayred.arguments import parser
 from rayred.command import run_command, say, show
 from rayred.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rayred.review import Study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +38,33 @@ def _run(given: argparse.Namespace) -> int:
 
     from rayred.pipeline import run
     from rayred.places import check_experiment_file
-    from rayred.report.table import format_table
 
     out = given.out or Path("runs") / experiment.name
     check_experiment_file(file, out)
-    study = run(experiment, out, address=given.address, fresh=given.fresh, update=given.update)
+    return _show_study(
+        run(experiment, out, address=given.address, fresh=given.fresh, update=given.update)
+    )
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from rayred.pruning.verifying import verify
+
+    return _show_study(
+        verify(
+            given.dir,
+            given.out,
+            overrides=given.overrides,
+            address=given.address,
+            fresh=given.fresh,
+            update=given.update,
+        )
+    )
+
+
+def _show_study(study: Study) -> int:
+    """Say what a study has found, and where; return the exit code."""
+    from rayred.report.table import format_table
+
     show(f"\n{format_table(study.verdict, study.found)}\n")
     show(f"report   {study.folder / 'report.html'}")
     show(f"figures  {study.folder / 'figures'}")
@@ -205,6 +231,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "experiments": _experiments,
     "prune": _prune,
+    "verify": _verify,
     "cluster": _cluster,
     "results": _results,
     "report": _report,

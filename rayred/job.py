@@ -64,7 +64,9 @@ class StudyKeys:
         linkage, fraction = self.experiment.linkage, min(self.experiment.sweep.fractions)
         return keys.trees(embeddings=embeddings, linkage=linkage.deciding(), fraction=fraction)
 
-    def subsets(self, trees: str, embeddings: str, scores: Mapping[str, str]) -> str:
+    def subsets(
+        self, trees: str, embeddings: str, scores: Mapping[str, str], given: str | None = None
+    ) -> str:
         """Return the key of the subsets of all selectors, by the digests of what they go by."""
         sweep = self.experiment.sweep
         return keys.subsets(
@@ -75,6 +77,7 @@ class StudyKeys:
             selectors=sweep.selectors,
             trials=sweep.trials,
             seed=self.experiment.seed,
+            given=given,
         )
 
     def _training(self, subset: str, seed: int, numerics: keys.Numerics) -> str:

@@ -118,6 +118,7 @@ def subsets(
     selectors: Sequence[str],
     trials: int,
     seed: int,
+    given: str | None = None,
 ) -> str:
     """Return the key of all subsets of a sweep.
 
@@ -127,8 +128,12 @@ def subsets(
         Digests of the content of the trees and embeddings, and of each score by name.
     fractions, selectors, trials, seed
         Settings of the sweep.
+    given
+        `array` of a subset that was chosen before, if there is one.
     """
-    inputs = {"trees": trees, "embeddings": embeddings, "scores": dict(scores)}
+    inputs: dict[str, Any] = {"trees": trees, "embeddings": embeddings, "scores": dict(scores)}
+    if given is not None:
+        inputs["given"] = given
     sweep = {"fractions": list(fractions), "selectors": list(selectors), "trials": trials}
     return digest("subsets", 3, {**inputs, **sweep, "seed": seed})
 

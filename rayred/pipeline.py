@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,7 +24,7 @@ from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
-from rayred.data import EncodedImages, load_dataset
+from rayred.data import Dataset, EncodedImages, load_dataset
 from rayred.data.loading import memory_to_use
 from rayred.embedding import embed
 from rayred.errors import DataError
@@ -39,6 +39,7 @@ from rayred.search.on_ray import CandidateTraining, Images, search_settings
 from rayred.search.results import Candidate, Found
 from rayred.search.trial import Judgement, hold_out
 from rayred.selection import Candidates, Subset, make_subsets, needs_scores
+from rayred.selection.given import read_given
 from rayred.stages import (
     SCORES,
     SEARCH,
@@ -103,11 +104,30 @@ def run(
     path = Path(out) if out is not None else Path("runs") / experiment.name
     if not isinstance(given, Experiment):
         check_experiment_file(experiment_path(given), path)
+    return run_study(experiment, path, address=address, fresh=fresh, update=update)
+
+
+def run_study(
+    experiment: Experiment,
+    path: Path,
+    *,
+    address: str | None,
+    fresh: bool,
+    update: bool,
+    check: Callable[[Dataset], None] | None = None,
+) -> Study:
+    """Run an experiment in a folder; `check` may refuse the data set before any work.
+
+    Other parameters and errors are those of `run`.
+    """
     check_places(experiment, path)
     experiment = experiment.with_absolute_paths()
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole = experiment.needs_whole_images()
     dataset = load_dataset(experiment.dataset, experiment.data, whole=whole)
+    if check is not None:
+        check(dataset)
+    given = given_images(experiment, dataset)
     if not fresh:
         finished = finished_study(experiment, path, dataset, update=update)
         if finished is not None:
@@ -127,7 +147,8 @@ def run(
             with job.class_map() as map:
                 trees = cluster_classes(job, embeddings, map)
                 score_images(job, trees)
-                subsets = choose_subsets(job, embeddings, trees, reference.value.scores, map)
+                scores = reference.value.scores
+                subsets = choose_subsets(job, embeddings, trees, scores, map, given)
             results = _sweep(job, subsets, tracker)
             report = report_of(job.store, job.experiment, dataset, results)
             keep_report(job.store, report)
@@ -246,16 +267,26 @@ def find_leaks(job: Job) -> None:
         logger.warning("%s", note)
 
 
+def given_images(experiment: Experiment, dataset: Dataset) -> NDArray[np.int64] | None:
+    """Return which training images the file `sweep.subset` keeps, if there is one."""
+    sweep = experiment.sweep
+    if sweep.subset is None:
+        return None
+    return read_given(Path(sweep.subset), dataset.train, min(sweep.fractions))
+
+
 def choose_subsets(
     job: Job,
     embeddings: Made[NDArray[Any]],
     trees: Made[ClassTrees],
     scores: Mapping[str, NDArray[np.float64]],
     map: RayMap,
+    given: NDArray[np.int64] | None = None,
 ) -> dict[str, Subset]:
     """Return the images that every selector keeps at every fraction, by name.
 
-    `scores` say how each image was learned, (N,) each, by name.
+    `scores` say how each image was learned, (N,) each, by name; `given` is a subset that was chosen
+    before, (n,) int64 ascending.
 
     They are kept in files as rows of the user's data, some of which may be no images.
     """
@@ -278,12 +309,13 @@ def choose_subsets(
                 trees=trees.value,
                 zero_rows="apart",
             )
-        candidates = Candidates(labels, embeddings.value, groups, scores, map)
+        candidates = Candidates(labels, embeddings.value, groups, scores, map, given)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
     digests = {name: keys.array(values) for name, values in scores.items()}
-    key = job.keys.subsets(trees.digest, embeddings.digest, digests)
+    of_given = None if given is None else keys.array(given)
+    key = job.keys.subsets(trees.digest, embeddings.digest, digests, of_given)
     kept = job.store.run(SUBSETS, key, choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 

@@ -32,6 +32,8 @@ def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
         The job would change its sources, or read its results as such the next time.
     """
     dataset = sources_of(experiment.dataset, experiment.data)
+    if experiment.sweep.subset is not None:
+        files = (*files, Path(experiment.sweep.subset))
     check_output(out, dataset + Sources(files))
     given_by_user = replace(dataset, downloads=())
     for folder in ("scans", "parquet"):

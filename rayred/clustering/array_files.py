@@ -126,6 +126,36 @@ def read_labels(path: Path, n_rows: int) -> NDArray[Any]:
     return labels.astype(labels.dtype.newbyteorder("="))
 
 
+def read_rows(path: Path) -> NDArray[np.int64]:
+    """Return the rows in a file, (n,) int64, ascending and each once.
+
+    `.npy`: the array. `.npz`: the array named kept, or the only one. `.parquet`: the column row of
+    those whose column kept is true, as `write_groups` writes them.
+
+    Raises
+    ------
+    ConfigError
+        The file's name has another ending.
+    DataError
+        The file cannot be read, or holds no rows, or one of them twice.
+    """
+
+    def read_kept() -> NDArray[Any]:
+        rows: NDArray[Any] = read_values(path, "row")[read_values(path, "kept").astype(bool)]
+        return rows
+
+    rows = _read(path, "kept", read_kept)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: expected rows, whole numbers of shape (n,), got dtype {rows.dtype} and shape"
+            f" {rows.shape}"
+        )
+    found = np.unique(rows.astype(np.int64))
+    if len(found) < len(rows):
+        raise DataError(f"{path}: {len(rows) - len(found):,} of its rows are there twice")
+    return np.asarray(found, dtype=np.int64)
+
+
 def write_groups(
     path: Path, kept: NDArray[np.int64], labels: NDArray[Any], groups: NDArray[np.int64]
 ) -> None:

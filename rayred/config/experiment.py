@@ -241,10 +241,12 @@ class Experiment(Settings):
         test = _test_path(self.dataset, self.data.test)
         storage = self.storage if self.storage == "auto" else absolute_path(self.storage)
         tracking = self.tracking.model_copy(update={"uri": _tracking_path(self.tracking.uri)})
+        subset = None if self.sweep.subset is None else absolute_path(self.sweep.subset)
         return self.model_copy(
             update={
                 "dataset": absolute_dataset(self.dataset),
                 "data": self.data.model_copy(update={"test": test}),
+                "sweep": self.sweep.model_copy(update={"subset": subset}),
                 "storage": storage,
                 "tracking": tracking,
             }

@@ -26,6 +26,8 @@ SELECTORS = (
     "d2",
 )
 """Names of the ways to choose images."""
+GIVEN = "given"
+"""Name of the way that keeps the rows of `sweep.subset`."""
 
 
 class Search(Settings):
@@ -47,11 +49,13 @@ class Sweep(Settings):
     fractions: Annotated[list[Fraction], Field(min_length=1), RESULT] = Field([1.0, 0.9, 0.8])
     """Fractions of every class to keep, each in (0, 1]; 1 is the full set."""
     selectors: Annotated[
-        list[Literal[SELECTORS]],  # type: ignore[valid-type]
+        list[Literal[(*SELECTORS, GIVEN)]],  # type: ignore[valid-type]
         Field(min_length=1),
         RESULT,
     ] = Field(["semantic", "random"])
     """Ways to choose images: semantic (the paper's), random, and those of docs/selectors.md."""
+    subset: Annotated[str | None, RESULT] = None
+    """File of rows (.npy) that the selector `given` keeps; others keep as many of each class."""
     trials: Annotated[Int, Field(ge=1), GROWS] = 5
     """Trainings for each fraction below 1 and selector, and for the full set."""
     space: Annotated[dict[str, Any], RESULT] = Field({})
@@ -90,6 +94,21 @@ class Sweep(Settings):
                     "search.method optuna: {key}: has no qloguniform; use loguniform, or random",
                     {"key": key},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _given_is_one_subset(self) -> Sweep:
+        if (self.subset is not None) != (GIVEN in self.selectors):
+            raise PydanticCustomError(
+                "given", "sweep.subset goes with the selector 'given', and it needs sweep.subset"
+            )
+        smaller = sum(fraction < 1 for fraction in self.fractions)
+        if self.subset is not None and (smaller != 1 or "semantic" in self.selectors):
+            raise PydanticCustomError(
+                "given",
+                "sweep.subset is one subset: sweep.fractions needs its share beside 1, and no"
+                " 'semantic' in sweep.selectors, which keeps a share of every class",
+            )
         return self
 
     @field_validator("fractions", "selectors")

@@ -41,8 +41,8 @@ def load_dataset(name: str, data: Data | None = None, *, whole: bool = False) ->
     ----------
     name
         ``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, ``imagenet``, ``folder:PATH``
-        (PATH/train/CLASS/* and PATH/test/CLASS/*), ``parquet:GLOB`` (with ``data.test``) or
-        ``hf:NAME_OR_PATH``.
+        (PATH/train/CLASS/* and PATH/test/CLASS/*; with ``data.test`` also PATH/CLASS/*),
+        ``parquet:GLOB`` (with ``data.test``) or ``hf:NAME_OR_PATH``.
     data
         How images are found and read; default settings if not given.
     whole
@@ -59,7 +59,11 @@ def load_dataset(name: str, data: Data | None = None, *, whole: bool = False) ->
             f"{name}: data.unlabelled: a study trains and tests on labels; rayred prune goes"
             " without them"
         )
-    listings = {"train": _list(name, "train", data), "test": _list(name, "test", data)}
+    elsewhere = data.test is not None
+    listings = {
+        "train": _list(name, "train", data, whole_folder=elsewhere),
+        "test": _list(name, "test", data),
+    }
     splits = load_splits(name, listings, data, whole=whole)
     return Dataset(name, splits["train"], splits["test"])
 

@@ -61,7 +61,8 @@ def list_folder(
     if split == "train":
         if train is None:
             raise DataError(
-                f"{folder / split}: no such folder; expected {folder}/train/CLASS/IMAGE files"
+                f"{folder / split}: no such folder; expected {folder}/train/CLASS/IMAGE files, or"
+                f" {folder}/CLASS/IMAGE files and a test split elsewhere (data.test)"
             )
         _has_splits(folder, train, data)
         return list_classes(folder / train)

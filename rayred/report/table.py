@@ -40,7 +40,7 @@ def _against_random(one: Advantage) -> str:
     low, high = one.interval
     test = "paired by seed" if one.paired else "independent trials"
     return (
-        f"semantic − random at {one.fraction:g}: {one.difference:+.2f} points"
+        f"{one.selector} − random at {one.fraction:g}: {one.difference:+.2f} points"
         f" (95 % CI {low:+.2f} to {high:+.2f}, p = {one.p_value:.3f} after Holm, {test})"
     )
 

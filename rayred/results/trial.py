@@ -11,7 +11,7 @@ array([ True, False,  True])
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,8 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from rayred.config.sweep import GIVEN
+
 FULL = "full"
 """Name that stands for a selector in trainings on the full set."""
+
+
+def subject(selectors: Iterable[str]) -> str:
+    """Return the selector whose subsets a study is about: ``given``, if it has one, or semantic."""
+    return GIVEN if GIVEN in selectors else "semantic"
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.config import Sweep
+from rayred.config.sweep import GIVEN
 from rayred.errors import ConfigError
 from rayred.files import write_array
 from rayred.results.trial import FULL
@@ -76,13 +77,13 @@ Subset = NDArray[np.int64]
 
 def needs_scores(selectors: Sequence[str]) -> bool:
     """Return whether one of the selectors chooses by how images were learned."""
-    return any(SELECTORS[name].needs for name in selectors)
+    return any(SELECTORS[name].needs for name in selectors if name != GIVEN)
 
 
 def subset_name(selector: str, fraction: float, trial: int) -> str:
     """Return ``SELECTOR-FRACTION``, with ``-TRIAL`` if every trial has its own subset."""
     name = f"{selector}-{fraction!r}"
-    redrawn = selector != FULL and SELECTORS[selector].redrawn
+    redrawn = selector in SELECTORS and SELECTORS[selector].redrawn
     return f"{name}-{trial}" if redrawn else name
 
 
@@ -94,7 +95,8 @@ def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, S
     ConfigError
         A selector chooses by scores that the candidates do not have.
     """
-    for selector in sweep.selectors:
+    choosing = [selector for selector in sweep.selectors if selector != GIVEN]
+    for selector in choosing:
         missing = [name for name in SELECTORS[selector].needs if name not in candidates.scores]
         if missing:
             raise ConfigError(
@@ -107,7 +109,9 @@ def make_subsets(candidates: Candidates, sweep: Sweep, seed: int) -> dict[str, S
             everything = np.arange(len(candidates.labels), dtype=np.int64)
             subsets[subset_name(FULL, fraction, 0)] = everything
             continue
-        for selector in sweep.selectors:
+        if candidates.given is not None:
+            subsets[subset_name(GIVEN, fraction, 0)] = candidates.given
+        for selector in choosing:
             for trial in range(sweep.trials if SELECTORS[selector].redrawn else 1):
                 which = zlib.crc32(selector.encode())
                 rng = np.random.default_rng([seed, trial, int(fraction * 2**32), which])

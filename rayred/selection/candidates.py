@@ -41,6 +41,8 @@ class Candidates:
     """(N,) numbers of each image, gathered while the reference was trained, by name."""
     map: Map[Any, Any] = builtins.map
     """Runs the work on single classes, here or by Ray."""
+    given: NDArray[np.int64] | None = None
+    """(n,) int64 ascending, the images of a subset chosen before, if others are to be like it."""
 
     @cached_property
     def members(self) -> list[NDArray[np.int64]]:
@@ -48,7 +50,12 @@ class Candidates:
         return rows_of_classes(self.labels, len(self.labels))
 
     def counts(self, fraction: float) -> list[int]:
-        """Return how many images of each class a subset of this fraction keeps."""
+        """Return how many images of each class a subset of this fraction keeps.
+
+        They are as many as the given subset has, if there is one.
+        """
+        if self.given is not None:
+            return [int(np.isin(rows, self.given).sum()) for rows in self.members]
         return [kept_images(len(rows), fraction) for rows in self.members]
 
     def choose(

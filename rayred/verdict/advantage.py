@@ -1,7 +1,7 @@
-"""How much better semantic subsets are than random ones of the same size.
+"""How much better semantic, or given, subsets are than random ones of the same size.
 
 A question of its own beside the table's claims about the full set, and a family of its own: the
-chance that any of its p-values is at most 0.05 where semantic and random subsets are equally good
+chance that any of its p-values is at most 0.05 where these and random subsets are equally good
 is at most 5 % (Holm's correction over the fractions).
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rayred.results.trial import subject
 from rayred.verdict.cells import in_percent
 from rayred.verdict.claims import holm
 from rayred.verdict.comparison import Interval, interval, p_value
@@ -21,12 +22,14 @@ from rayred.verdict.trials import Trials, agreement
 
 @dataclass(frozen=True)
 class Advantage:
-    """How much better one selector's subsets are than another's of the same fraction."""
+    """How much better one selector's subsets are than random ones of the same fraction."""
 
+    selector: str
+    """Name of the selector."""
     fraction: float
     """Share of every class that both subsets keep."""
     difference: float
-    """Mean accuracy of the first selector minus that of the second, in percentage points."""
+    """Its mean accuracy minus that of random subsets, in percentage points."""
     interval: Interval
     """95 % interval of the difference over trials and test images, in percentage points."""
     p_value: float
@@ -35,10 +38,10 @@ class Advantage:
     """True for trials paired by their seeds, False for independent ones."""
 
 
-def semantic_against_random(
+def against_random(
     trials: Mapping[tuple[str, float], Trials], n: int | None
 ) -> tuple[Advantage, ...]:
-    """Return the comparison of semantic with random subsets at each fraction that allows one.
+    """Return the comparison of the study's subsets with random ones, where a fraction allows one.
 
     Parameters
     ----------
@@ -47,25 +50,30 @@ def semantic_against_random(
     n
         Number of test images; None if it is unknown.
     """
+    ours = subject(selector for selector, _ in trials)
     found = [
-        advantage(fraction, trials["semantic", fraction], trials["random", fraction], n)
+        advantage(ours, fraction, trials[ours, fraction], trials["random", fraction], n)
         for selector, fraction in sorted(trials, reverse=True)
-        if selector == "semantic" and ("random", fraction) in trials
+        if selector == ours and ("random", fraction) in trials
     ]
     defined = [one for one in found if one is not None]
     p_values = holm([one.p_value for one in defined])
     return tuple(replace(one, p_value=p) for one, p in zip(defined, p_values, strict=True))
 
 
-def advantage(fraction: float, ours: Trials, theirs: Trials, n: int | None) -> Advantage | None:
-    """Compare two selectors, trials in pairs of the same seed if both have the same seeds.
+def advantage(
+    selector: str, fraction: float, ours: Trials, theirs: Trials, n: int | None
+) -> Advantage | None:
+    """Compare a selector with random, trials in pairs of the same seed if both have the same seeds.
 
     Parameters
     ----------
+    selector
+        Name of the selector.
     fraction
         Share of every class that both subsets keep.
     ours, theirs
-        Their trials.
+        Its trials, and those of random subsets.
     n
         Number of test images; None if it is unknown.
 
@@ -89,7 +97,7 @@ def advantage(fraction: float, ours: Trials, theirs: Trials, n: int | None) -> A
     if within is None:
         return None
     p = p_value(difference, error, numbers, n)
-    return Advantage(fraction, 100 * difference, within, p, paired)
+    return Advantage(selector, fraction, 100 * difference, within, p, paired)
 
 
 def _pairs(ours: Trials, theirs: Trials) -> Group:

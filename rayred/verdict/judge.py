@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from rayred.results.trial import FULL, TestSplit, TrialResult
-from rayred.verdict.advantage import Advantage, semantic_against_random
+from rayred.results.trial import FULL, TestSplit, TrialResult, subject
+from rayred.verdict.advantage import Advantage, against_random
 from rayred.verdict.cells import Cell, Outcome, compare_with_full, describe
 from rayred.verdict.obstacles import obstacle
 from rayred.verdict.trials import Trials
@@ -29,12 +29,12 @@ class Verdict:
     sentence: str
     """The main finding in one sentence."""
     equivalent_fraction: float | None
-    """Smallest fraction whose semantic subset is equivalent to the full set while no larger one is
-    worse; `None` if there is none."""
+    """Smallest fraction whose subset, semantic or given, is equivalent to the full set while no
+    larger one is worse; `None` if there is none."""
     cells: tuple[Cell, ...]
     """The full set first, then selector by selector, larger fractions first."""
     advantages: tuple[Advantage, ...] = ()
-    """Semantic compared with random subsets, larger fractions first."""
+    """Semantic or given subsets compared with random ones, larger fractions first."""
     obstacle: str = ""
     """Why nothing is claimed, whatever the differences are; empty if claims are possible."""
 
@@ -100,7 +100,7 @@ def judge(
     table = tuple(cells.values())
     equivalent = _equivalent_fraction(table)
     sentence = verdict_sentence(dataset, table, equivalent, margin, nothing)
-    advantages = () if nothing else semantic_against_random(trials, n)
+    advantages = () if nothing else against_random(trials, n)
     return Verdict(margin, sentence, equivalent, table, advantages, nothing)
 
 
@@ -118,6 +118,7 @@ def _unclaimed(cell: Cell) -> Cell:
 
 def _equivalent_fraction(cells: Sequence[Cell]) -> float | None:
     """Return the smallest fraction that is equivalent while no larger one is worse."""
-    semantic = [cell for cell in cells if cell.selector == "semantic"]
-    before_a_loss = takewhile(lambda cell: cell.outcome != "worse", semantic)
+    selector = subject(cell.selector for cell in cells)
+    ours = [cell for cell in cells if cell.selector == selector]
+    before_a_loss = takewhile(lambda cell: cell.outcome != "worse", ours)
     return min((c.fraction for c in before_a_loss if c.outcome == "equivalent"), default=None)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rayred.results.trial import FULL
+from rayred.config.sweep import GIVEN
+from rayred.results.trial import FULL, subject
 from rayred.verdict.cells import Cell
 from rayred.verdict.planning import MOST_TRIALS
 
@@ -22,8 +23,8 @@ def verdict_sentence(
 ) -> str:
     """Return the main finding of a study as a sentence.
 
-    It is about the semantic subset of the equivalent fraction; without one, about the largest
-    semantic subset.
+    It is about the semantic, or the given, subset of the equivalent fraction; without one, about
+    the largest one.
 
     Parameters
     ----------
@@ -32,21 +33,22 @@ def verdict_sentence(
     cells
         All cells, compared with the full set.
     equivalent
-        Fraction whose semantic subset is claimed to be equivalent to the full set; `None` if there
-        is none.
+        Fraction whose subset is claimed to be equivalent to the full set; `None` if there is none.
     margin
         The margin of equivalence, in percentage points.
     nothing
         Why nothing is claimed; empty if claims are possible.
     """
     full = [cell for cell in cells if cell.selector == FULL]
-    semantic = [cell for cell in cells if cell.selector == "semantic"]
-    finished = {cell.fraction: cell for cell in semantic if cell.trials}
+    selector = subject(cell.selector for cell in cells)
+    ours = [cell for cell in cells if cell.selector == selector]
+    finished = {cell.fraction: cell for cell in ours if cell.trials}
     if not any(cell.trials for cell in full):
         nothing = _none_finished(full, "the full set", "sweep.fractions needs 1.0")
     elif not finished:
         setting = "sweep.selectors needs semantic, and sweep.fractions one below 1"
-        nothing = _none_finished(semantic, "semantic subsets", setting)
+        what = "the given subset" if selector == GIVEN else "semantic subsets"
+        nothing = _none_finished(ours, what, setting)
     if nothing:
         return f"No verdict on {dataset}: {nothing}."
     chosen = finished[max(finished) if equivalent is None else equivalent]
@@ -69,15 +71,17 @@ def _none_finished(cells: Sequence[Cell], what: str, setting: str) -> str:
 
 def _worse(dataset: str, cell: Cell) -> str:
     return (
-        f"No redundancy of {dataset} is shown: training on the semantic {_percent(cell)} subset is"
-        f" worse than on the full set by {-(cell.difference or 0):.2f} points ({_evidence(cell)})."
+        f"No redundancy of {dataset} is shown: training on the {cell.selector} {_percent(cell)}"
+        f" subset is worse than on the full set by {-(cell.difference or 0):.2f} points"
+        f" ({_evidence(cell)})."
     )
 
 
 def _undecided(dataset: str, cell: Cell, full: Cell, margin: float) -> str:
     return (
-        f"Undecided whether {_redundant(cell)} of {dataset} is redundant: training on the semantic"
-        f" {_percent(cell)} subset differs from the full set by {cell.difference:+.2f} points"
+        f"Undecided whether {_redundant(cell)} of {dataset} is redundant: training on the"
+        f" {cell.selector} {_percent(cell)} subset differs from the full set by"
+        f" {cell.difference:+.2f} points"
         f" ({_evidence(cell)}), which is shown neither to lie within ±{margin:g} points nor"
         f" to be a loss{_alone(cell, margin)}; {_missing_trials(cell, full, margin)}."
     )
@@ -93,8 +97,8 @@ def _alone(cell: Cell, margin: float) -> str:
 def _equivalent(dataset: str, cell: Cell, random: Cell | None, margin: float) -> str:
     subset = _percent(cell)
     return (
-        f"{_redundant(cell)} of {dataset} is redundant: training on the semantic {subset} subset is"
-        f" equivalent to the full set within ±{margin:g} points ({_evidence(cell)})"
+        f"{_redundant(cell)} of {dataset} is redundant: training on the {cell.selector} {subset}"
+        f" subset is equivalent to the full set within ±{margin:g} points ({_evidence(cell)})"
         + (f"; a random {subset} subset is {_random_outcome(random)}" if random else "")
         + "."
     )

@@ -174,3 +174,19 @@ def test_table_has_a_line_a_cell_and_the_sentence():
     assert lines[2].startswith("full")
     assert "(1 failed)" in lines[4]
     assert lines[-1] == verdict.sentence
+
+
+def test_a_given_subset_is_what_the_verdict_is_about():
+    drop = [0.880, 0.881, 0.879, 0.881, 0.879]
+    trials = results(full_100=FULL, given_90=FULL[::-1], random_90=drop)
+    verdict = judge("pets", trials, 0.25)
+    assert verdict.redundant_fraction == 0.1
+    assert verdict.sentence.startswith(
+        "10 % of pets is redundant: training on the given 90 % subset is equivalent to the full set"
+    )
+    assert [one.selector for one in verdict.advantages] == ["given"]
+    assert "given − random at 0.9: +2.00 points" in format_table(verdict)
+    failed = judge("pets", results(full_100=FULL, given_90=[None]), 0.25)
+    assert "the only training on the given subset failed" in failed.sentence
+    worse = judge("pets", results(full_100=FULL, given_90=drop), 0.25).sentence
+    assert "training on the given 90 % subset is worse" in worse
