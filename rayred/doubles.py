@@ -25,7 +25,7 @@ from rayred.data.listing import one_line
 from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.files import Link, check_link, write_array
 from rayred.places import check_places
-from rayred.pruning.images import keep_images
+from rayred.pruning.kept import keep_data
 from rayred.spaces import given_embeddings
 from rayred.store import Stage, Store, check_folder, open_store
 
@@ -220,7 +220,7 @@ def _keep(checked: Checked, folder: Path, without_leaks: SplitName | None, link:
             kept, split = checked._without_leaks(without_leaks), pictures.splits[without_leaks]
             clean = keys.digest("clean", 1, {"check": key, "split": without_leaks})
             store.keep(CLEAN, clean, lambda: (split, kept))
-            keep_images(store, split, kept, clean, link)
+            keep_data(store, split, kept, clean, link)
         store.finish()
 
 

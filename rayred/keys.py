@@ -225,6 +225,19 @@ def pruned(*, dataset: str, embeddings: str, trees: str, kept: str, choice: Valu
     return digest("pruned", 2, {**inputs, "choice": choice})
 
 
+def kept_rows(*, pruned: str, source: str) -> str:
+    """Return the key of the rows that a smaller data set keeps of a table.
+
+    Parameters
+    ----------
+    pruned
+        Key of the smaller data set.
+    source
+        Stamp of the table: of its files with their sizes and times, as other columns count too.
+    """
+    return digest("kept-rows", 1, {"pruned": pruned, "source": source})
+
+
 def check(*, splits: Mapping[str, str], x: str, limits: Values) -> str:
     """Return the key of a check for images that are there twice.
 

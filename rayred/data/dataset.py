@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.data.images import EncodedImages, digest_of
+from rayred.data.images import EncodedImages, Source, digest_of
 from rayred.data.listing import LeftOut
 from rayred.errors import DataError
 from rayred.files import replacing
@@ -50,6 +50,8 @@ class Split:
     """(N,) pixels of each image as the user has it; None where all have one size."""
     scores: NDArray[np.float64] | None = None
     """(N,) numbers of the column `data.score_column`, NaN where there is none; None without it."""
+    source: Source | None = None
+    """Table that `rows` are rows of; None if the images are in none."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.labels):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import fs
 
 from rayred.config import Data
@@ -45,6 +46,18 @@ class HubRows:
     def open(self) -> datasets.Dataset:
         """Return the images; from the hub, they are downloaded once a node."""
         return images_of(_opened(self.place)[self.split], self.column)
+
+    def write(self, rows: NDArray[np.int64], folder: Path) -> None:
+        """Write some rows, (n,) int64 ascending, with all columns as `save_to_disk` does.
+
+        Where the source is a folder of several splits, it is one of this split.
+        """
+        from datasets import DatasetDict
+
+        chosen = _opened(self.place)[self.split].select(rows)
+        several = (Path(self.place) / "dataset_dict.json").exists()
+        with quiet_datasets():
+            (DatasetDict({self.split: chosen}) if several else chosen).save_to_disk(folder)
 
 
 def list_hub(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -108,7 +109,7 @@ class FileImages:
 
 
 class Source(Protocol):
-    """Where the encoded images of a data set are; small, and sent to every node."""
+    """A table whose rows are the images of a data set; small, and sent to every node."""
 
     def open(self) -> datasets.Dataset:
         """Return the images in their column `IMAGE`; what has to be fetched is fetched once a node.
@@ -121,6 +122,19 @@ class Source(Protocol):
 
     def stamp(self) -> str:
         """Return a text that is another one when files have another path, size or time."""
+
+    def write(self, rows: NDArray[np.int64], folder: Path) -> None:
+        """Write some rows, (n,) int64 ascending, with all columns into a folder that is not there.
+
+        They are in the layout that the source has: files of the same names and format.
+
+        Raises
+        ------
+        DataError
+            They cannot be read.
+        OSError
+            They cannot be written.
+        """
 
 
 def images_of(opened: datasets.Dataset, column: str) -> datasets.Dataset:

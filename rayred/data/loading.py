@@ -18,7 +18,7 @@ from PIL import ImageColor
 from rayred.config import Data
 from rayred.data.cache import home_expanded
 from rayred.data.dataset import Split, differing_classes
-from rayred.data.images import EncodedImages, PixelImages, digest_of
+from rayred.data.images import EncodedImages, PixelImages, StoredImages, digest_of
 from rayred.data.listing import LeftOut, Listing
 from rayred.data.rule import Rule
 from rayred.data.scan import Scan, decode_all, scan_images
@@ -282,6 +282,9 @@ def _split(
         None if isinstance(rows.listing.images, PixelImages) else rows.scan.digests[rows.kept],
         rows.scan.width[rows.kept] * rows.scan.height[rows.kept],
         None if rows.listing.scores is None else rows.listing.scores[rows.kept],
+        source=rows.listing.images.source
+        if isinstance(rows.listing.images, StoredImages)
+        else None,
     )
 
 

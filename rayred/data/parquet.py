@@ -7,6 +7,7 @@ Arrow files of its own, which are mapped into memory.
 from __future__ import annotations
 
 import glob
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 2**25
 """Size of the rows that are copied at a time."""
+BATCH_ROWS = 1024
+"""Rows of which some are written at a time."""
 COMPLETE = "complete.json"
 """File in a copy that lists its Arrow files, and whose time says when it was last used."""
 
@@ -83,6 +86,22 @@ class ParquetRows:
             copies += [images_of(Dataset.from_file(str(part)), file.column) for part in parts]
         return concatenate_datasets(copies)
 
+    def write(self, rows: NDArray[np.int64], folder: Path) -> None:
+        """Write some rows, (n,) int64 ascending, into files of the same names below a folder.
+
+        Columns, their types and compression are those of the files. Of files that hold none of the
+        rows there is none.
+        """
+        top = os.path.commonpath([Path(file.path).parent for file in self.files])
+        first = 0
+        for file in self.files:
+            chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + file.rows)]
+            if len(chosen):
+                target = folder / os.path.relpath(file.path, top)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write_rows(file, chosen - first, target)
+            first += file.rows
+
     def _copy(self, file: ParquetFile) -> list[Path]:
         """Return the Arrow files with the images of a Parquet file."""
         cache = home_expanded(self.root) / "parquet"
@@ -124,6 +143,29 @@ def _copy_images(file: ParquetFile, place: Path) -> list[str]:
     if path.name == "fetched.parquet":
         path.unlink()
     return [str(Path(one["filename"]).relative_to(place)) for one in copied.cache_files]
+
+
+def _write_rows(file: ParquetFile, rows: NDArray[np.int64], target: Path) -> None:
+    """Write some rows of a file, (n,) int64 ascending, group by group into another one."""
+    system, _ = fs.FileSystem.from_uri(file.uri)
+    try:
+        with system.open_input_file(file.path) as stream:
+            source = pq.ParquetFile(stream)
+            column = source.metadata.row_group(0).column(0)
+            with pq.ParquetWriter(
+                target, source.schema_arrow, compression=column.compression
+            ) as writer:
+                first = 0
+                for group in range(source.num_row_groups):
+                    batches = []
+                    for batch in source.iter_batches(BATCH_ROWS, row_groups=[group]):
+                        end = first + batch.num_rows
+                        chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)]
+                        batches.append(batch.take(pa.array(chosen - first)))
+                        first = end
+                    writer.write_table(pa.Table.from_batches(batches, source.schema_arrow))
+    except pa.ArrowException as error:
+        raise DataError(f"{file.path}: cannot be read: {error}") from error
 
 
 def list_parquet(pattern: str, data: Data) -> Listing:

@@ -15,7 +15,7 @@ from rayred.files import Link
 from rayred.job import Job
 from rayred.pipeline import score_images
 from rayred.pruning.choosing import Clustered, choose_by, class_trees
-from rayred.pruning.images import keep_images
+from rayred.pruning.kept import keep_data
 from rayred.pruning.opening import Settings, opened
 from rayred.pruning.page import PAGE
 from rayred.pruning.result import Pruned
@@ -152,7 +152,7 @@ def prune(
                 score_images(job, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
             job.store.keep(PAGE, key, lambda: (chosen, summary))
-            keep_images(job.store, chosen.split, chosen.kept, key, link)
+            keep_data(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
         return Pruned(None if dry_run else job.store.path, chosen, summary, clustered)
 
