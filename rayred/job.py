@@ -21,8 +21,8 @@ from rayred.data.stages import IMAGES, LEFT_OUT, describe_changes
 from rayred.machines.connect import Cluster, share
 from rayred.machines.environment import Environment
 from rayred.machines.layout import Layout, fixed_resources
-from rayred.results.trial import Trial
-from rayred.stages import CONFIG, DATASET
+from rayred.results.trial import TestSplit, Trial
+from rayred.stages import CONFIG, DATASET, TEST_SPLIT
 from rayred.store import CHECKPOINTS, Store, check_folder, check_no_changes, open_store
 from rayred.study import keep_config, stored_experiments
 from rayred.training import Task, Trained
@@ -224,6 +224,9 @@ def _keep_dataset(store: Store, dataset: Dataset) -> None:
     splits, key = dataset.splits(), dataset.digest
     sizes = [int(size) for size in dataset.test.class_sizes()]
     store.keep(DATASET, key, lambda: {**dataset.facts(), "test_class_sizes": sizes})
+    if len(splits) > 1:
+        labels = dataset.test.labels
+        store.keep(TEST_SPLIT, key, lambda: TestSplit(tuple(sizes), dataset.classes, labels))
     store.keep(IMAGES, key, lambda: {name: one.fingerprints() for name, one in splits.items()})
     left_out = {
         title: [[one.row, one.name, one.reason] for one in split.left_out]

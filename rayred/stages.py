@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from rayred.clustering.scores import load_scores, save_scores
 from rayred.clustering.trees import load_trees, save_trees
 from rayred.config import Experiment
 from rayred.config.file import dump_experiment, load_experiment
 from rayred.errors import ConfigError
-from rayred.results.trial import TrialResult
+from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate, load_candidate, load_found, save_found
 from rayred.selection import load_subsets, save_subsets
 from rayred.store import Stage, Store, json_stage, path_stage
+
+TEST_FILE = "test-split.npz"
 
 
 def _save_config(path: Path, experiment: Experiment) -> None:
@@ -27,9 +31,23 @@ def _load_config(path: Path) -> Experiment:
         raise ValueError(str(error)) from error
 
 
+def _save_test(folder: Path, test: TestSplit) -> None:
+    assert test.labels is not None
+    np.savez_compressed(folder / TEST_FILE, labels=test.labels, classes=np.array(test.classes))
+
+
+def _load_test(folder: Path) -> TestSplit:
+    with np.load(folder / TEST_FILE) as file:
+        labels, classes = file["labels"], file["classes"].tolist()
+    sizes = np.bincount(labels, minlength=len(classes)).tolist()
+    return TestSplit(tuple(sizes), tuple(classes), labels)
+
+
 CONFIG = path_stage("config", "config.yaml", _save_config, _load_config)
 DATASET = json_stage("dataset", "dataset.json", shown=False)
 """Facts of the data set: those of `Dataset.facts`, and the test images of each class."""
+TEST_SPLIT = Stage[TestSplit, TestSplit]("test-split", _save_test, _load_test, shown=False)
+"""The test images, with the class of each."""
 SEARCH = path_stage("search", "search.json", save_found, load_found)
 TREES = path_stage("trees", "trees.npz", save_trees, load_trees)
 SCORES = path_stage("scores", "scores.parquet", save_scores, load_scores)

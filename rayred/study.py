@@ -18,7 +18,16 @@ from rayred.machines.environment import Environment
 from rayred.results.trial import TestSplit, Trial, TrialResult
 from rayred.search.results import Found
 from rayred.selection import subset_name
-from rayred.stages import CONFIG, DATASET, REPORT, SEARCH, SUBSETS, TREES, trial_stage
+from rayred.stages import (
+    CONFIG,
+    DATASET,
+    REPORT,
+    SEARCH,
+    SUBSETS,
+    TEST_SPLIT,
+    TREES,
+    trial_stage,
+)
 from rayred.store import ENVIRONMENT, MANIFEST, Made, Stage, Store
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.tracker import Tracker, tracking_uri
@@ -96,9 +105,17 @@ def ended_trials(store: Store, experiment: Experiment) -> list[TrialResult]:
 
 def verdict_of(store: Store, experiment: Experiment, trials: Sequence[TrialResult]) -> Verdict:
     """Return the verdict on some trials of the current study."""
-    dataset = store.current(DATASET)
-    test = None if dataset is None else TestSplit(tuple(dataset.value["test_class_sizes"]))
+    test = test_split(store)
     return judge(experiment.dataset_name, trials, experiment.verdict.margin, test)
+
+
+def test_split(store: Store) -> TestSplit | None:
+    """Return the test images of the current study; without classes in folders of older versions."""
+    kept = store.current(TEST_SPLIT)
+    if kept is not None:
+        return kept.value
+    dataset = store.current(DATASET)
+    return None if dataset is None else TestSplit(tuple(dataset.value["test_class_sizes"]))
 
 
 def report_key(store: Store, study: str, name: str, parts: Mapping[str, str]) -> str:
@@ -168,6 +185,7 @@ def report_of(
         trees=trees.value,
         kept=_semantic_subset(store, dataset, trees.value, fraction),
         trials=trials,
+        test=test_split(store),
         verdict=verdict,
         environment=Environment.of_study(store),
         found=found_by(store),
@@ -293,6 +311,7 @@ def start_tracking(
         store,
         experiment.name,
         params,
+        test_split(store),
     )
     tracker.start(dataset)
     return tracker

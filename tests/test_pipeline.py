@@ -45,6 +45,8 @@ def test_results_have_a_row_a_trial(finished):
     assert table["test_accuracy"].between(0, 1).all()
     assert (table["status"] == "finished").all()
     assert table.groupby("trial")["seed"].nunique().eq(1).all()
+    assert (table["worst_class_accuracy"] <= table["test_accuracy"]).all()
+    assert set(table["worst_class"]) <= set("0123456789")
 
 
 def test_embeddings_are_one_row_an_image(finished):
@@ -106,6 +108,10 @@ def test_results_json_and_page_say_the_same_as_the_table(finished):
     means = [cell["mean"] for cell in results["cells"]]
     assert all(f"{mean:.2f}" in printed for mean in means)
     assert 0 <= results["reference"]["test_accuracy"] <= 1
+    for cell in results["cells"]:
+        worst = f"{cell['worst_class_accuracy']:.2f}"
+        assert worst in printed
+        assert f"{worst} ({cell['worst_class']})" in page
 
 
 def test_nothing_temporary_is_left(finished):
@@ -166,6 +172,8 @@ def test_mlflow_has_params_curves_and_accuracy_of_every_trial(finished):
         assert run.data.params["seed"] == str(row.seed)
         assert run.data.params["n_train"] == str(row.n_train)
         assert run.data.metrics["test_accuracy"] == pytest.approx(row.test_accuracy)
+        worst = run.data.metrics["worst_class_accuracy"]
+        assert worst == pytest.approx(row.worst_class_accuracy)
         losses = client.get_metric_history(run.info.run_id, "train_loss")
         epochs = -(-30 * 64 // row.n_train)
         assert len(losses) == epochs

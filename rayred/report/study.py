@@ -18,7 +18,7 @@ from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
 from rayred.results.curve import Point
 from rayred.results.table import save_results
-from rayred.results.trial import TrialResult
+from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Found
 from rayred.verdict import Verdict
 
@@ -52,6 +52,8 @@ class StudyReport:
     kept: NDArray[np.int64]
     """(n,) the images kept at that fraction."""
     trials: Sequence[TrialResult]
+    test: TestSplit | None
+    """The test images; `None` if nothing is known of them."""
     verdict: Verdict
     environment: Environment
     found: Found | None
@@ -72,7 +74,7 @@ def shown_fraction(verdict: Verdict, fractions: Sequence[float]) -> float:
 def write_report(folder: Path, study: StudyReport) -> None:
     """Write results.json, results.parquet, figures/*.png and report.html into a folder."""
     write_json(folder / "results.json", _results(study))
-    save_results(folder / "results.parquet", study.trials)
+    save_results(folder / "results.parquet", study.trials, study.test)
     fraction, dataset = study.fraction, study.dataset
     figures = folder / "figures"
     draw_accuracy(figures / "accuracy.png", study.name, study.verdict)

@@ -145,6 +145,10 @@ class TestSplit:
 
     class_sizes: tuple[int, ...]
     """Number of images of every class, in label order."""
+    classes: tuple[str, ...] = ()
+    """Class names, in label order; empty where they are not kept."""
+    labels: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    """(n,) class of each image, in data set order; None where it is not kept."""
 
     @property
     def n(self) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rayred.files import read_json
 from rayred.machines.environment import Environment
-from rayred.results.trial import TrialResult
+from rayred.results.classes import worst_class
+from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate
 from rayred.store import Store
 
@@ -38,8 +39,8 @@ class ChildRun:
     """Why it failed; empty if it did not."""
 
     @classmethod
-    def of_trial(cls, result: TrialResult) -> ChildRun:
-        """Return the run of a trial of the sweep."""
+    def of_trial(cls, result: TrialResult, test: TestSplit | None) -> ChildRun:
+        """Return the run of a trial of the sweep, with its worst class where that is known."""
         trial = result.trial
         facts = {
             "selector": trial.selector,
@@ -50,6 +51,9 @@ class ChildRun:
             "subset": trial.subset,
         }
         curve = tuple((int(p["step"]), {name: p[name] for name in CURVES}) for p in result.curve)
+        worst = worst_class(result, test)
+        if worst is not None and curve:
+            curve += ((curve[-1][0], {"worst_class_accuracy": worst[1]}),)
         status = STATUS[result.status]
         return cls(trial.name, facts, curve, result.train_seconds, status, result.reason)
 
@@ -103,6 +107,10 @@ def study_metrics(store: Store, reference: Trained) -> list[Point]:
     for cell in results["cells"]:
         if cell["mean"] is not None:
             metrics[f"accuracy/{cell['selector']}-{cell['fraction']}"] = cell["mean"] / 100
+        worst = cell.get("worst_class_accuracy")  # which files of older versions lack
+        if worst is not None:
+            name = f"worst_class_accuracy/{cell['selector']}-{cell['fraction']}"
+            metrics[name] = worst / 100
     then, trained = (
         int(1000 * (store / name).stat().st_mtime) for name in ("results.json", "reference.pt")
     )

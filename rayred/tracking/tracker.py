@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayred.files import read_json
 from rayred.interrupts import uninterrupted
-from rayred.results.trial import TrialResult
+from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate, Found
 from rayred.store import Store
 from rayred.tracking.client import (
@@ -78,16 +78,25 @@ class Tracker:
         Name of the parent run.
     params
         Settings of the study by dotted key, logged as params.
+    test
+        The test images; None if nothing is known of them.
     """
 
     def __init__(
-        self, uri: str, experiment: str, store: Store, name: str, params: Mapping[str, Any]
+        self,
+        uri: str,
+        experiment: str,
+        store: Store,
+        name: str,
+        params: Mapping[str, Any],
+        test: TestSplit | None = None,
     ) -> None:
         self.uri = mlflow_uri(uri)
         self.experiment = experiment
         self.store = store
         self.name = name
         self.params = params
+        self.test = test
         self.failure: str | None = None
         """The error after which nothing more is sent; `None` if there was none."""
         self._client: Any = None
@@ -111,7 +120,7 @@ class Tracker:
     def log_trial(self, result: TrialResult) -> None:
         """Log a trial as a child run, unless that is done already."""
         if result.trial.name not in self._sent:
-            self._attempt(lambda: self._log_child(ChildRun.of_trial(result)))
+            self._attempt(lambda: self._log_child(ChildRun.of_trial(result, self.test)))
 
     def log_candidate(self, candidate: Candidate) -> None:
         """Log a candidate as a child run, unless that is done already."""

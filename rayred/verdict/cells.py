@@ -65,6 +65,15 @@ class Cell:
     image_error: float | None = None
     """What the half width of the 90 % interval of the difference is with any number of trials: the
     error of the test images, in percentage points; `None` if it is unknown."""
+    worst_class: str = ""
+    """Class with the lowest accuracy, averaged over the trials; empty if it is unknown."""
+    worst_class_accuracy: float | None = None
+    """That accuracy in percent; `None` if it is unknown."""
+    most_lost_class: str = ""
+    """Class whose accuracy lies farthest below the full set's, or least above it, each averaged
+    over the trials; empty if it is unknown."""
+    most_lost: float | None = None
+    """Its accuracy minus the full set's, in percentage points; `None` if it is unknown."""
 
 
 def describe(

@@ -12,6 +12,7 @@ from itertools import takewhile
 from rayred.results.trial import FULL, TestSplit, TrialResult, subject
 from rayred.verdict.advantage import Advantage, against_random
 from rayred.verdict.cells import Cell, Outcome, compare_with_full, describe
+from rayred.verdict.classes import with_classes
 from rayred.verdict.obstacles import obstacle
 from rayred.verdict.trials import Trials
 from rayred.verdict.words import verdict_sentence
@@ -73,7 +74,8 @@ def judge(
     margin
         The largest difference that does not matter, in percentage points.
     test
-        The test split. None if its size is unknown: then its error is left out, so that intervals
+        The test split, with the class of each image if accuracies of single classes are wanted.
+        None if its size is unknown: then its error is left out, so that intervals
         and p-values are about this test split alone, whether anything can be claimed at all is
         not checked, and trials without any spread are not compared.
     """
@@ -97,7 +99,8 @@ def judge(
             [cells[key] for key in subsets], [trials[key] for key in subsets], full, margin, n
         )
         cells |= dict(zip(subsets, map(_unclaimed, compared) if nothing else compared, strict=True))
-    table = tuple(cells.values())
+    others = {key: None if key[0] == FULL else full for key in cells}
+    table = tuple(with_classes(cells[key], trials[key], others[key], test) for key in cells)
     equivalent = _equivalent_fraction(table)
     sentence = verdict_sentence(dataset, table, equivalent, margin, nothing)
     advantages = () if nothing else against_random(trials, n)

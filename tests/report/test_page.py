@@ -8,6 +8,8 @@ from rayred.verdict import Cell, Verdict
 def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
     cells = (Cell("full", 1.0, 10, 2, 0, 90.0, 0.5, (89.0, 91.0)), Cell("random", 0.5, 5, 0, 2))
+    lost = {"most_lost_class": "dog", "most_lost": -4.5}
+    cells += (Cell("semantic", 0.5, 5, 1, 0, worst_class="cat", worst_class_accuracy=78, **lost),)
     verdict = Verdict(0.25, "Nothing is <redundant>.", None, cells)
     page = tmp_path / "report.html"
     figures = {"A figure.": tmp_path / "a.png"}
@@ -26,3 +28,5 @@ def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     assert 'src="http' not in text
     assert "Settings found: train.lr 0.1 (best of 2 candidates" in text
     assert "the loss is not finite" in text
+    assert "78.00 (cat)" in text
+    assert "-4.50 (dog)" in text

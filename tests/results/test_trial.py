@@ -66,9 +66,21 @@ def test_stored_values_of_anything_else_are_refused_by_their_key(change, message
 
 
 def test_table_of_results_is_without_images(tmp_path):
-    save_results(tmp_path / "results.parquet", [result()[0]])
+    save_results(tmp_path / "results.parquet", [result()[0]], None)
     columns = "selector fraction trial seed n_train test_accuracy train_seconds status reason"
+    columns += " worst_class worst_class_accuracy"
     assert list(pd.read_parquet(tmp_path / "results.parquet")) == columns.split()
+
+
+def test_table_of_results_has_the_worst_class_of_each_trial_that_is_known(tmp_path):
+    correct = np.array([True, True, False, True])
+    kept = TrialResult(TRIAL, 648, "finished", 0.75, 1.0, correct=pack_correct(correct))
+    failed = TrialResult(TRIAL, 648, "failed", reason="the loss is nan")
+    test = values.TestSplit((2, 2), ("cat", "dog"), np.array([0, 0, 1, 1]))
+    save_results(tmp_path / "results.parquet", [kept, failed], test)
+    table = pd.read_parquet(tmp_path / "results.parquet")
+    assert table["worst_class"].tolist() == ["dog", ""]
+    assert table["worst_class_accuracy"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
 
 
 def test_test_split_has_the_images_of_all_classes():

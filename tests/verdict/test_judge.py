@@ -6,7 +6,7 @@ from scipy import stats
 
 from rayred.report.table import format_table
 from rayred.results.trial import TestSplit as Split
-from rayred.results.trial import Trial, TrialResult
+from rayred.results.trial import Trial, TrialResult, pack_correct
 from rayred.verdict.judge import judge
 
 
@@ -190,3 +190,41 @@ def test_a_given_subset_is_what_the_verdict_is_about():
     assert "the only training on the given subset failed" in failed.sentence
     worse = judge("pets", results(full_100=FULL, given_90=drop), 0.25).sentence
     assert "training on the given 90 % subset is worse" in worse
+
+
+def by_image(selector: str, fraction: float, *correct: str) -> list[TrialResult]:
+    """A result for each text, which says of each test image whether it is right."""
+    found = [np.array([sign == "1" for sign in text]) for text in correct]
+    return [
+        TrialResult(
+            Trial(selector, fraction, number, number, ""),
+            10,
+            "finished",
+            one.mean(),
+            1.0,
+            correct=pack_correct(one),
+        )
+        for number, one in enumerate(found)
+    ]
+
+
+CLASSES = Split((4, 4), ("cat", "dog"), np.array([0, 0, 0, 0, 1, 1, 1, 1]))
+
+
+def test_the_worst_class_is_that_with_the_lowest_mean_over_the_trials():
+    # By trial the lowest are cat (25 %) and dog (50 %); over both trials dog is the worse.
+    ours = by_image("semantic", 0.5, "11110001", "10001100")
+    full = by_image("full", 1.0, "11101100", "11101110")
+    cells = judge("x", full + ours, 0.25, CLASSES).cells
+    assert (cells[0].worst_class, cells[0].worst_class_accuracy) == ("dog", 62.5)
+    assert (cells[0].most_lost_class, cells[0].most_lost) == ("", None)
+    assert (cells[1].worst_class, cells[1].worst_class_accuracy) == ("dog", 37.5)
+    assert (cells[1].most_lost_class, cells[1].most_lost) == ("dog", -25.0)
+
+
+def test_without_results_by_image_or_class_no_class_is_the_worst():
+    kept = by_image("semantic", 0.5, "11110001")
+    bare = [TrialResult(kept[0].trial, 10, "finished", 0.5, 1.0)]
+    for results_of, test in ((kept, Split((4, 4))), (kept + bare, CLASSES), (kept, None)):
+        (cell,) = judge("x", results_of, 0.25, test).cells
+        assert (cell.worst_class, cell.worst_class_accuracy) == ("", None)
