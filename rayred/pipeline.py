@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.pictures import Pictures
 from rayred.checking.tables import CHECKED, check_images, leak_notes
-from rayred.clustering.groups import grow_trees, redundant_groups
+from rayred.clustering.groups import redundant_groups
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
 from rayred.clustering.trees import ClassTrees
@@ -27,45 +26,40 @@ from rayred.config.shipped import experiment_path
 from rayred.data import Dataset, EncodedImages, load_dataset
 from rayred.data.loading import memory_to_use
 from rayred.embedding import embed
-from rayred.errors import DataError
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.machines.tune import Runner
 from rayred.places import check_experiment_file, check_places
+from rayred.references import cluster_classes, clustering_errors, train_reference
 from rayred.results.trial import TrialResult
 from rayred.review import Study, finished_study
 from rayred.search.on_ray import CandidateTraining, Images, search_settings
 from rayred.search.results import Candidate, Found
 from rayred.search.trial import Judgement, hold_out
-from rayred.selection import Candidates, Subset, make_subsets, needs_scores
+from rayred.selection import Candidates, Subset, make_subsets
 from rayred.selection.given import read_given
 from rayred.stages import (
     SCORES,
     SEARCH,
     SUBSETS,
-    TREES,
     TRIAL,
     candidate_stage,
     kept_candidates,
     trial_stage,
 )
-from rayred.store import ENVIRONMENT, Made
+from rayred.store import Made
 from rayred.study import (
     emptied_classes,
     keep_report,
     report_of,
     start_tracking,
     trials_so_far,
-    zero_embeddings,
 )
 from rayred.sweep.on_ray import PackTraining, run_sweep
 from rayred.sweep.plan import plan_trials
 from rayred.tracking.on_ray import monitoring
 from rayred.tracking.tracker import Tracker
-from rayred.training import Trained
-from rayred.training.on_ray import train_with_ray
-from rayred.training.stages import REFERENCE
 
 logger = logging.getLogger(__name__)
 
@@ -201,45 +195,6 @@ def _find_settings(job: Job, tracker: Tracker) -> tuple[Job, Found | None]:
     return job, found
 
 
-def train_reference(job: Job) -> Made[Trained]:
-    """Train the reference model on all training images.
-
-    How each of them is learned is followed if a selector needs it.
-    """
-    selectors = job.experiment.sweep.selectors
-    key, follow = job.keys.reference(keys.array(job.rows)), needs_scores(selectors)
-    if follow:
-        key = keys.followed(training=key)
-    task = replace(job.task, follow=follow)
-    tested = "training" if job.dataset.test is job.dataset.train else "test"
-
-    def train() -> Trained:
-        scaling, storage = job.layout.reference, job.layout.storage
-        rows = share(job.rows)
-        return train_with_ray(task, job.dataset_ref, rows, scaling, storage, f"reference-{key}")
-
-    reference = job.store.run(REFERENCE, key, train)
-    job.store.take({ENVIRONMENT.name: reference.environment})
-    job.store.show()
-    accuracy = 100 * reference.value.test_accuracy
-    logger.info("reference: accuracy %.2f %% on the %s images", accuracy, tested)
-    return reference
-
-
-def cluster_classes(job: Job, embeddings: Made[NDArray[Any]], map: RayMap) -> Made[ClassTrees]:
-    """Cluster every class down to the smallest fraction."""
-    labels, smallest = job.dataset.train.labels, min(job.experiment.sweep.fractions)
-    grow = partial(grow_trees, map=map, workers=map.workers, device=map.device, zero_rows="apart")
-
-    def cluster() -> ClassTrees:
-        with clustering_errors():
-            for note in zero_embeddings(job.dataset, embeddings.value):
-                logger.warning("%s", note)
-            return grow(embeddings.value, labels, smallest, job.experiment.linkage)
-
-    return job.store.run(TREES, job.keys.trees(embeddings.digest), cluster)
-
-
 def score_images(job: Job, trees: Made[ClassTrees]) -> None:
     """Keep how redundant each image is, down to where the trees end."""
     train = job.dataset.train
@@ -318,15 +273,6 @@ def choose_subsets(
     key = job.keys.subsets(trees.digest, embeddings.digest, digests, of_given)
     kept = job.store.run(SUBSETS, key, choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
-
-
-@contextmanager
-def clustering_errors() -> Iterator[None]:
-    """Turn what the clustering cannot use into an error of the data."""
-    try:
-        yield
-    except ValueError as error:
-        raise DataError(f"the embeddings cannot be clustered: {error}") from error
 
 
 def _sweep(job: Job, subsets: dict[str, Subset], tracker: Tracker) -> list[TrialResult]:

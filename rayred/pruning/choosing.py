@@ -20,9 +20,9 @@ from rayred.clustering.trees import ClassTrees
 from rayred.config import Linkage, Sweep
 from rayred.data import Split
 from rayred.errors import DataError
-from rayred.pipeline import clustering_errors
 from rayred.pruning.opening import Opened
 from rayred.pruning.tables import BY_COLUMN, Choice, Chosen, Representative, Summary
+from rayred.references import clustering_errors
 from rayred.selection import Candidates, make_subsets
 from rayred.stages import TREES
 from rayred.store import Made

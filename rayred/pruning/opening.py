@@ -22,9 +22,9 @@ from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.models.pretrained import Pretrained
-from rayred.pipeline import train_reference
 from rayred.places import check_places
 from rayred.pruning.tables import BY_COLUMN, REFERENCE_SPACE, Representative
+from rayred.references import train_reference
 from rayred.selection import needs_scores
 from rayred.spaces import Space
 from rayred.store import Made
