@@ -18,7 +18,8 @@ from rayred import keys
 from rayred.job import Job
 from rayred.models.pretrained import Pretrained, load_pretrained
 from rayred.progress import progress_bar
-from rayred.store import Made
+from rayred.stages import numbered
+from rayred.store import Made, Stage
 from rayred.training import Trained, load_model
 from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
 from rayred.training.on_ray import LoadEmbedder, embed_with_ray
@@ -59,14 +60,19 @@ class TrainedBefore:
         return _embed(job, key, partial(load_pretrained, spec), self.weights)
 
 
-def embed(job: Job, reference: Made[Trained]) -> Made[NDArray[np.float32]]:
-    """Return the reference model's embeddings of all training images, (N, D) float32."""
+def embed(job: Job, reference: Made[Trained], number: int = 0) -> Made[NDArray[np.float32]]:
+    """Return embeddings of all training images, (N, D) float32, by the reference of a number."""
     key = job.keys.embeddings(reference.value)
-    return _embed(job, key, partial(load_model, job.task.spec), reference.value.weights)
+    stage = numbered(EMBEDDINGS, number) if number else EMBEDDINGS
+    return _embed(job, key, partial(load_model, job.task.spec), reference.value.weights, stage)
 
 
 def _embed(
-    job: Job, key: str, load: LoadEmbedder, weights: Mapping[str, Tensor]
+    job: Job,
+    key: str,
+    load: LoadEmbedder,
+    weights: Mapping[str, Tensor],
+    stage: Stage[EmbeddingParts, NDArray[np.float32]] = EMBEDDINGS,
 ) -> Made[NDArray[np.float32]]:
     """Return the embeddings of a key: those that the folder has, or parts that are missing made."""
 
@@ -81,6 +87,6 @@ def _embed(
                 bar.update(len(embeddings))
         return parts
 
-    embeddings = job.store.run(EMBEDDINGS, key, embed_missing)
+    embeddings = job.store.run(stage, key, embed_missing)
     job.store.remove(EMBEDDING_PARTS)
     return embeddings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,14 @@ from rayred.training.on_ray import resolve_precision
 logger = logging.getLogger(__name__)
 
 
+def reference_seed(seed: int, number: int) -> int:
+    """Return the training seed of a reference: of the first, number 0, that of the study."""
+    if number == 0:
+        return seed
+    which = zlib.crc32(b"reference")  # other seeds than those of trials
+    return int(np.random.SeedSequence([seed, number, which]).generate_state(1)[0])
+
+
 @dataclass(frozen=True)
 class StudyKeys:
     """The keys of everything that a study makes."""
@@ -44,10 +53,10 @@ class StudyKeys:
         """Return the key of the study as a whole."""
         return keys.study(dataset=self.dataset, settings=self.experiment.deciding())
 
-    def reference(self, subset: str) -> str:
-        """Return the key of the reference, trained on all rows."""
+    def reference(self, subset: str, number: int = 0) -> str:
+        """Return the key of the reference of a number, trained on all rows."""
         numerics = self.experiment.resources.reference_numerics()
-        return self._training(subset, self.experiment.seed, numerics)
+        return self._training(subset, reference_seed(self.experiment.seed, number), numerics)
 
     def trial(self, trial: Trial, subset: str) -> str:
         """Return the key of a trial."""

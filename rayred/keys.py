@@ -109,6 +109,25 @@ def trees(*, embeddings: str, linkage: Values, fraction: float) -> str:
     return digest("trees", 3, {"embeddings": embeddings, "linkage": linkage, "fraction": fraction})
 
 
+def mean_space(*, embeddings: Sequence[str]) -> str:
+    """Return the key of the space of the mean distance, by the digests of all embeddings."""
+    return digest("mean-space", 1, {"embeddings": list(embeddings)})
+
+
+def overlap(*, embeddings: Sequence[str], trees: Sequence[str], fractions: Sequence[float]) -> str:
+    """Return the key of how alike several references choose.
+
+    Parameters
+    ----------
+    embeddings, trees
+        Digests of the content of the embeddings and trees of each reference.
+    fractions
+        The fractions at which they are compared.
+    """
+    inputs = {"embeddings": list(embeddings), "trees": list(trees)}
+    return digest("overlap", 1, {**inputs, "fractions": list(fractions)})
+
+
 def subsets(
     *,
     trees: str,

@@ -16,7 +16,6 @@ from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.pictures import Pictures
 from rayred.checking.tables import CHECKED, check_images, leak_notes
-from rayred.clustering.groups import redundant_groups
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
 from rayred.clustering.trees import ClassTrees
@@ -25,13 +24,20 @@ from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
 from rayred.data import Dataset, EncodedImages, load_dataset
 from rayred.data.loading import memory_to_use
-from rayred.embedding import embed
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.machines.tune import Runner
 from rayred.places import check_experiment_file, check_places
-from rayred.references import cluster_classes, clustering_errors, train_reference
+from rayred.references import (
+    cluster_classes,
+    compare_references,
+    embed_by_each,
+    groups_of,
+    scores_of,
+    space_of,
+    train_references,
+)
 from rayred.results.trial import TrialResult
 from rayred.review import Study, finished_study
 from rayred.search.on_ray import CandidateTraining, Images, search_settings
@@ -136,18 +142,20 @@ def run_study(
         with _failing(tracker), monitoring(tracker, metrics):
             find_leaks(job)
             job, found = _find_settings(job, tracker)
-            reference = train_reference(job)
-            embeddings = embed(job, reference)
+            references = train_references(job)
+            embeddings = embed_by_each(job, references)
+            space = space_of(job, embeddings)
             with job.class_map() as map:
-                trees = cluster_classes(job, embeddings, map)
+                trees = cluster_classes(job, space, map)
                 score_images(job, trees)
-                scores = reference.value.scores
-                subsets = choose_subsets(job, embeddings, trees, scores, map, given)
+                compare_references(job, embeddings, trees, map)
+                scores = scores_of(job, references)
+                subsets = choose_subsets(job, space, trees, scores, map, given)
             results = _sweep(job, subsets, tracker)
             report = report_of(job.store, job.experiment, dataset, results)
             keep_report(job.store, report)
             job.store.finish()
-            tracker.finish(reference.value)
+            tracker.finish(references[0].value)
             if tracker.failure is None:
                 job.store.track(tracker.uri, tracker.experiment)
     failed = tuple(result for result in results if result.status == "failed")
@@ -232,7 +240,7 @@ def given_images(experiment: Experiment, dataset: Dataset) -> NDArray[np.int64] 
 
 def choose_subsets(
     job: Job,
-    embeddings: Made[NDArray[Any]],
+    space: Made[NDArray[Any]],
     trees: Made[ClassTrees],
     scores: Mapping[str, NDArray[np.float64]],
     map: RayMap,
@@ -240,37 +248,26 @@ def choose_subsets(
 ) -> dict[str, Subset]:
     """Return the images that every selector keeps at every fraction, by name.
 
-    `scores` say how each image was learned, (N,) each, by name; `given` is a subset that was chosen
-    before, (n,) int64 ascending.
+    They are compared in a `space`, (N, D); `scores` say how each was learned, (N,) each, by name;
+    `given` is a subset that was chosen before, (n,) int64 ascending.
 
     They are kept in files as rows of the user's data, some of which may be no images.
     """
     sweep, train = job.experiment.sweep, job.dataset.train
-    labels = train.labels
     smaller = [fraction for fraction in sweep.fractions if fraction < 1]
     for note in emptied_classes(job.dataset, sweep.fractions):
         logger.warning("%s", note)
 
     def choose() -> dict[str, Subset]:
-        with clustering_errors():
-            groups = redundant_groups(
-                embeddings.value,
-                labels,
-                smaller if "semantic" in sweep.selectors else [],
-                job.experiment.linkage,
-                map=map,
-                workers=map.workers,
-                device=map.device,
-                trees=trees.value,
-                zero_rows="apart",
-            )
-        candidates = Candidates(labels, embeddings.value, groups, scores, map, given)
+        wanted = smaller if "semantic" in sweep.selectors else []
+        groups = groups_of(job, space, trees, wanted, map)
+        candidates = Candidates(train.labels, space.value, groups, scores, map, given)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
     digests = {name: keys.array(values) for name, values in scores.items()}
     of_given = None if given is None else keys.array(given)
-    key = job.keys.subsets(trees.digest, embeddings.digest, digests, of_given)
+    key = job.keys.subsets(trees.digest, space.digest, digests, of_given)
     kept = job.store.run(SUBSETS, key, choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,9 +17,14 @@ from rayred.errors import ConfigError
 from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate, load_candidate, load_found, save_found
 from rayred.selection import load_subsets, save_subsets
+from rayred.selection.overlap import Overlap, load_overlaps
 from rayred.store import Stage, Store, json_stage, path_stage
 
+M = TypeVar("M")
+T = TypeVar("T")
+
 TEST_FILE = "test-split.npz"
+_OVERLAPS = json_stage("overlap", "overlap.json")
 
 
 def _save_config(path: Path, experiment: Experiment) -> None:
@@ -43,6 +50,14 @@ def _load_test(folder: Path) -> TestSplit:
     return TestSplit(tuple(sizes), tuple(classes), labels)
 
 
+def _save_overlaps(folder: Path, overlaps: Sequence[Overlap]) -> None:
+    _OVERLAPS.save(folder, {"fractions": [asdict(one) for one in overlaps]})
+
+
+def _load_overlaps(folder: Path) -> tuple[Overlap, ...]:
+    return load_overlaps(_OVERLAPS.load(folder)["fractions"])
+
+
 CONFIG = path_stage("config", "config.yaml", _save_config, _load_config)
 DATASET = json_stage("dataset", "dataset.json", shown=False)
 """Facts of the data set: those of `Dataset.facts`, and the test images of each class."""
@@ -50,6 +65,10 @@ TEST_SPLIT = Stage[TestSplit, TestSplit]("test-split", _save_test, _load_test, s
 """The test images, with the class of each."""
 SEARCH = path_stage("search", "search.json", save_found, load_found)
 TREES = path_stage("trees", "trees.npz", save_trees, load_trees)
+OVERLAP = Stage[Sequence[Overlap], tuple[Overlap, ...]](
+    "overlap", _save_overlaps, _load_overlaps, shown=False
+)
+"""How alike the references of a study choose."""
 SCORES = path_stage("scores", "scores.parquet", save_scores, load_scores)
 SUBSETS = path_stage("subsets", "subsets", save_subsets, load_subsets)
 
@@ -59,6 +78,11 @@ TRIAL = "trial-"
 """How the names of the stages of all trials begin."""
 CANDIDATE = "candidate-"
 """How the names of the stages of all candidates begin."""
+
+
+def numbered(stage: Stage[M, T], number: int) -> Stage[M, T]:
+    """Return a stage for the reference of a number, ``NAME-NUMBER``, without views."""
+    return replace(stage, name=f"{stage.name}-{number}", shown=False)
 
 
 def trial_stage(trial: str) -> Stage[TrialResult, TrialResult]:

@@ -21,6 +21,7 @@ from rayred.selection import subset_name
 from rayred.stages import (
     CONFIG,
     DATASET,
+    OVERLAP,
     REPORT,
     SEARCH,
     SUBSETS,
@@ -161,6 +162,7 @@ def report_of(
     from rayred.training.stages import REFERENCE
 
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
+    overlaps = store.current(OVERLAP)
     verdict = verdict_of(store, experiment, trials)
     notes = emptied_classes(dataset, experiment.sweep.fractions)
     notes += dataset.notices() + leaks_of(store, dataset)
@@ -183,10 +185,12 @@ def report_of(
         reference_curve=reference.value.curve,
         fraction=fraction,
         trees=trees.value,
-        kept=_semantic_subset(store, dataset, trees.value, fraction),
+        kept=_semantic_subset(store, experiment, dataset, trees.value, fraction),
         trials=trials,
         test=test_split(store),
         verdict=verdict,
+        selection=experiment.selection,
+        overlaps=() if overlaps is None else overlaps.value,
         environment=Environment.of_study(store),
         found=found_by(store),
         notes=notes,
@@ -222,17 +226,18 @@ def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:
 
 
 def _semantic_subset(
-    store: Store, dataset: Dataset, trees: ClassTrees, fraction: float
+    store: Store, experiment: Experiment, dataset: Dataset, trees: ClassTrees, fraction: float
 ) -> NDArray[np.int64]:
     """Return the images of the semantic subset of a fraction, also where the study has none."""
     from rayred.clustering.groups import redundant_groups
-    from rayred.training.stages import EMBEDDINGS
+    from rayred.training.stages import EMBEDDINGS, MEAN_SPACE
 
     kept = _needed(store, SUBSETS).value.get(subset_name("semantic", fraction, 0))
     if kept is not None:
         return dataset.train.places(kept)
-    embeddings, labels = _needed(store, EMBEDDINGS).value, dataset.train.labels
-    groups = redundant_groups(embeddings, labels, [fraction], trees=trees, zero_rows="apart")
+    space: Stage[Any, NDArray[Any]] = MEAN_SPACE if experiment.selection.average else EMBEDDINGS
+    x, labels = _needed(store, space).value, dataset.train.labels
+    groups = redundant_groups(x, labels, [fraction], trees=trees, zero_rows="apart")
     return groups.kept[fraction]
 
 

@@ -46,6 +46,7 @@ def check(done, *messages: str) -> None:
         ("train.optimizer=muon", ["train.optimizer 'muon' is for fastnet", "'resnet8'"]),
         ("train.augment.flip=sometimes", ["train.augment.flip: 'sometimes'", "alternating"]),
         ("linkage.backend=cuml", ["linkage", "cuml has single linkage only", "auto or torch"]),
+        ("selection.average=true", ["selection.average: the mean is over several references"]),
         ("sweep.selectors=[semantics]", ["did you mean 'semantic'?", "Allowed: semantic, random"]),
     ],
 )
@@ -174,3 +175,10 @@ def test_ui_on_a_port_that_is_taken(run_folder):
         done = rayred_here("ui", run_folder, "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert "is taken; choose another with --port" in done.stderr
+
+
+def test_pruning_has_one_reference(refused, tmp_path):
+    both = ["--set", "selection.references=2", "--set", "sweep.fractions=[1.0, 0.5]"]
+    said = refused("prune", "digits", "--keep", "0.5", "--out", tmp_path / "out", *both)
+    assert "prune: selection.references: there is one here; use rayred run" in said
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from rayred import keys
 from rayred.config import Experiment
 from rayred.config.base import Mark, Settings
-from rayred.job import StudyKeys
+from rayred.job import StudyKeys, reference_seed
 from rayred.sweep.plan import plan_trials
 
 FIXED = {
@@ -122,6 +122,24 @@ def test_a_setting_that_grows_makes_another_study_only_if_it_is_smaller():
     assert fewer.differences(START) == ["sweep.trials (5 there, 4 now)"]
     assert START.differences(fewer) == []
     assert all_keys(fewer)["study"] == all_keys(START)["study"]
+
+
+def test_one_reference_leaves_keys_as_they_were_before_there_could_be_several():
+    assert not [key for key in START.deciding() if key.startswith("selection.")]
+    several = replaced(START, "selection.references", 3)
+    assert several.deciding()["selection.references"] == 3
+    before, after = all_keys(START), all_keys(several)
+    assert {name for name in before if before[name] != after[name]} == {"study"}
+
+
+def test_references_have_seeds_of_their_own_and_the_first_is_that_of_the_study():
+    of = StudyKeys(START, "digest")
+    assert of.reference("all rows", 0) == of.reference("all rows")
+    assert len({of.reference("all rows", number) for number in range(10)}) == 10
+    seeds = {reference_seed(START.seed, number) for number in range(10)}
+    assert len(seeds) == 10
+    assert reference_seed(7, 0) == 7
+    assert not seeds & {trial.seed for trial in plan_trials(START.sweep, START.seed)}
 
 
 def test_the_data_set_stands_in_keys_by_its_content():

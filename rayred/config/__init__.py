@@ -12,6 +12,7 @@ from rayred.config.experiment import (
 )
 from rayred.config.linkage import Linkage
 from rayred.config.resources import Resources
+from rayred.config.selection import Selection
 from rayred.config.sweep import Search, Sweep
 from rayred.config.tracking import Tracking
 from rayred.config.train import RECIPES, Augment, Train
@@ -29,6 +30,7 @@ __all__ = [
     "Linkage",
     "Resources",
     "Search",
+    "Selection",
     "Settings",
     "Sweep",
     "Tracking",

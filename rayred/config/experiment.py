@@ -23,6 +23,7 @@ from rayred.config.data import Data
 from rayred.config.linkage import Linkage
 from rayred.config.paths import absolute_dataset, absolute_path
 from rayred.config.resources import Resources
+from rayred.config.selection import Selection
 from rayred.config.space import check_space, probes
 from rayred.config.sweep import Sweep
 from rayred.config.tracking import Tracking
@@ -76,6 +77,8 @@ class Experiment(Settings):
     """One training from scratch."""
     linkage: Linkage = Linkage()
     """How each class is clustered."""
+    selection: Selection = Selection()
+    """Reference models that subsets are chosen by."""
     sweep: Sweep = Sweep()
     """Fractions, selectors and trials, and the search before them."""
     verdict: Verdict = Verdict()
@@ -137,7 +140,34 @@ class Experiment(Settings):
             )
         if self.sweep.search.asha and self.resources.workers > 1:
             raise PydanticCustomError("asha", "sweep.search.asha needs resources.workers: 1")
+        self._check_references()
         return self
+
+    def _check_references(self) -> None:
+        count = self.selection.references
+        if self.selection.average and count == 1:
+            raise PydanticCustomError(
+                "average",
+                "selection.average: the mean is over several references; set selection.references"
+                " to 2 or more",
+            )
+        if count > 1 and min(self.sweep.fractions) == 1:
+            raise PydanticCustomError(
+                "references",
+                "selection.references: {count} references are compared by the subsets that each"
+                " chooses; sweep.fractions needs one below 1",
+                {"count": count},
+            )
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the settings that stand in keys; `selection` only where it is not the default.
+
+        So what was made before there could be several references keeps its keys.
+        """
+        found = super().deciding()
+        if self.selection != Selection():
+            return found
+        return {key: value for key, value in found.items() if not key.startswith("selection.")}
 
     @model_validator(mode="after")
     def _searches_what_can_be(self) -> Experiment:

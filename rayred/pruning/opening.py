@@ -117,4 +117,6 @@ def _experiment(given: Settings, model: Pretrained | None) -> Experiment:
     experiment = override_experiment(settings, "prune", given.overrides)
     if experiment.sweep.space:
         raise ConfigError("prune: sweep.space: nothing is searched for here; use rayred run")
+    if experiment.selection.references > 1:
+        raise ConfigError("prune: selection.references: there is one here; use rayred run")
     return experiment

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rayred.files import replacing
 from rayred.report.templating import render
 from rayred.search.results import Found, describe
+from rayred.selection.overlap import Overlap
 from rayred.verdict.judge import Verdict
 
 
@@ -21,6 +22,7 @@ def write_page(
     notes: list[str],
     found: Found | None,
     config: str,
+    overlaps: Sequence[Overlap] = (),
 ) -> None:
     """Write the report page.
 
@@ -42,6 +44,8 @@ def write_page(
         The result of the search; `None` if there was none.
     config
         The experiment file with all defaults written out.
+    overlaps
+        How alike several references choose, fraction by fraction; empty if there is one.
     """
     pictures = [
         {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}
@@ -58,6 +62,7 @@ def write_page(
         found=found,
         describe=describe,
         config=config,
+        overlaps=overlaps,
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.trees import ClassTrees
+from rayred.config import Selection
 from rayred.data.dataset import Dataset
 from rayred.files import write_json
 from rayred.machines.environment import Environment
@@ -20,6 +21,7 @@ from rayred.results.curve import Point
 from rayred.results.table import save_results
 from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Found
+from rayred.selection.overlap import Overlap
 from rayred.verdict import Verdict
 
 GROUPS_SHOWN = 10
@@ -55,6 +57,10 @@ class StudyReport:
     test: TestSplit | None
     """The test images; `None` if nothing is known of them."""
     verdict: Verdict
+    selection: Selection
+    """How many references there are, and how subsets go by them."""
+    overlaps: Sequence[Overlap]
+    """How alike the references choose, fraction by fraction; empty if there is one."""
     environment: Environment
     found: Found | None
     """The result of the search; `None` if there was none."""
@@ -98,7 +104,15 @@ def write_report(folder: Path, study: StudyReport) -> None:
     }
     page = folder / "report.html"
     write_page(
-        page, study.name, facts, study.verdict, captions, study.notes, study.found, study.config
+        page,
+        study.name,
+        facts,
+        study.verdict,
+        captions,
+        study.notes,
+        study.found,
+        study.config,
+        study.overlaps,
     )
 
 
@@ -109,8 +123,16 @@ def _facts(study: StudyReport) -> dict[str, str]:
         f" {len(dataset.test):,} test images, {len(dataset.classes)} classes",
         "reference model": f"{study.model}, {100 * study.reference_accuracy:.2f} % test"
         f" accuracy after {study.steps:,} steps",
+        **_references(study.selection),
         "linkage": f"{study.linkage}, cosine distance, each class separately",
     }
+
+
+def _references(selection: Selection) -> dict[str, str]:
+    if selection.references == 1:
+        return {}
+    by = "the mean of their distances" if selection.average else "the first of them"
+    return {"references": f"{selection.references} of other seeds; subsets are chosen by {by}"}
 
 
 def _origin(environment: Environment) -> dict[str, str]:
@@ -148,5 +170,6 @@ def _results(study: StudyReport) -> dict[str, object]:
         else {"settings": study.found.settings, "validation_accuracy": study.found.accuracy},
         "cells": [asdict(cell) for cell in study.verdict.cells],
         "semantic_against_random": [asdict(one) for one in study.verdict.advantages],
+        "overlaps": [asdict(one) for one in study.overlaps],
         "notes": study.notes,
     }

@@ -111,6 +111,9 @@ def study_metrics(store: Store, reference: Trained) -> list[Point]:
         if worst is not None:
             name = f"worst_class_accuracy/{cell['selector']}-{cell['fraction']}"
             metrics[name] = worst / 100
+    for one in results.get("overlaps", ()):  # which files of older versions lack
+        metrics[f"jaccard/semantic-{one['fraction']}"] = one["jaccard"]["mean"]
+        metrics[f"adjusted_rand/semantic-{one['fraction']}"] = one["adjusted_rand"]["mean"]
     then, trained = (
         int(1000 * (store / name).stat().st_mtime) for name in ("results.json", "reference.pt")
     )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rayred.clustering.mean_distance import save_mean_space
 from rayred.store import path_stage
 from rayred.training.embedding_parts import load_embeddings, save_embeddings
 from rayred.training.trained import load_trained, save_trained
 
 REFERENCE = path_stage("reference", "reference.pt", save_trained, load_trained)
 EMBEDDINGS = path_stage("embeddings", "embeddings.npy", save_embeddings, load_embeddings)
+MEAN_SPACE = replace(
+    path_stage("mean-space", "embeddings.npy", save_mean_space, load_embeddings), shown=False
+)
+"""The space of the mean distance of several references."""

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,29 @@ def test_values_that_fit_together_can_be_searched_for_together():
     experiment = parse_experiment({"dataset": "cifar10", "sweep": both}, "file.yaml")
     used = {(linkage.method, linkage.backend) for linkage in experiment.linkages()}
     assert used == {("single", "cuml"), ("single", "auto"), ("complete", "auto")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"selection": {"average": True}},
+            "selection.average: the mean is over several references; set selection.references to 2",
+        ),
+        ({"selection": {"references": 11}}, "selection.references: "),
+        ({"selection": {"references": 0}}, "selection.references: "),
+        (
+            {"selection": {"references": 2}, "sweep": {"fractions": [1.0]}},
+            "selection.references: 2 references are compared by the subsets that each chooses;"
+            " sweep.fractions needs one below 1",
+        ),
+    ],
+)
+def test_references_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse(**settings)
+
+
+def test_there_is_one_reference_unless_more_are_asked_for():
+    assert parse().selection.references == 1
+    assert parse(selection={"references": 3, "average": True}).selection.average

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rayred import pipeline
+from rayred import references
 from rayred.clustering.trees import load_trees
 from rayred.data import load_dataset
 from tests.conftest import rayred_here, write_experiment
@@ -19,15 +19,15 @@ def test_the_study_goes_on_with_those_images_as_a_group_and_names_them(
 ):
     train = load_dataset("digits").train
     zero = np.flatnonzero(train.labels == 3)[[0, 4, 9, 20]]
-    plain = pipeline.embed
+    plain = references.embed
 
-    def embed(job, reference):
-        made = plain(job, reference)
+    def embed(job, reference, number):
+        made = plain(job, reference, number)
         values = np.array(made.value)
         values[zero] = 0
         return replace(made, value=values, digest="0" * 64)
 
-    monkeypatch.setattr(pipeline, "embed", embed)
+    monkeypatch.setattr(references, "embed", embed)
     sweep = {"fractions": [1.0, 0.5], "selectors": ["semantic"], "trials": 1}
     study = write_experiment(tmp_path / "zero.yaml", train={"steps": 2}, sweep=sweep)
     with caplog.at_level("WARNING", "rayred"):

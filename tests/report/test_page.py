@@ -2,6 +2,7 @@ from PIL import Image
 
 from rayred.report.page import write_page
 from rayred.search.results import Candidate, Found
+from rayred.selection.overlap import Overlap, Spread
 from rayred.verdict import Cell, Verdict
 
 
@@ -30,3 +31,14 @@ def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     assert "the loss is not finite" in text
     assert "78.00 (cat)" in text
     assert "-4.50 (dog)" in text
+    assert "How stable the choice is" not in text
+
+
+def test_page_says_how_alike_several_references_choose(tmp_path):
+    verdict = Verdict(0.25, "Nothing.", None, (Cell("full", 1.0, 10, 2, 0),))
+    jaccard, rand = Spread(0.6124, 0.5, 0.75), Spread(0.3333, 0.25, 0.4375)
+    overlaps = [Overlap(0.9, jaccard, 0.8182, rand)]
+    write_page(tmp_path / "report.html", "pets", {}, verdict, {}, [], None, "", overlaps)
+    text = (tmp_path / "report.html").read_text()
+    for shown in ("How stable the choice is", "0.612", "0.500 … 0.750", "0.818", "0.250 … 0.438"):
+        assert shown in text
