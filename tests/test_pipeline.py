@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,18 @@ def test_report_is_made_again_from_what_is_there(run_folder):
     assert done.returncode == 0, done.stderr
     assert all((run_folder / "figures" / name).exists() for name in FIGURES)
     assert (run_folder / "report.html").exists()
+
+
+def test_a_folder_without_the_classes_of_test_images_has_no_worst_class(run_folder):
+    """As those of older versions."""
+    (kept,) = (run_folder / "made").glob("test-split-*")
+    shutil.rmtree(kept)
+    done = rayred_here("results", run_folder)
+    assert done.returncode == 0, done.stderr
+    assert "largest drop" not in done.stdout
+    assert rayred_here("report", run_folder).returncode == 0
+    results = json.loads((run_folder / "results.json").read_text())
+    assert {cell["worst_class_accuracy"] for cell in results["cells"]} == {None}
 
 
 def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):

@@ -6,18 +6,38 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rayred.clustering.groups import redundant_groups
 from rayred.clustering.mean_distance import mean_space
+from rayred.config import Experiment
 from rayred.data import load_dataset
+from rayred.references import scores_of
 from rayred.review import clean
 from rayred.selection.overlap import overlaps
+from rayred.training.trained import load_trained
 from tests.conftest import rayred_here, write_experiment
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
+
+@pytest.mark.parametrize("average", [False, True])
+def test_scores_are_those_of_the_first_reference_or_their_mean(average):
+    job = SimpleNamespace(experiment=parse(average))
+    each = [[0.25, 1.0, 3.0], [0.75, 1.0, np.inf], [0.5, 4.0, 0.0]]
+    references = [
+        SimpleNamespace(value=SimpleNamespace(scores={"forgetting": np.array(one)})) for one in each
+    ]
+    found = scores_of(job, references)
+    expected = [0.5, 2.0, np.inf] if average else each[0]
+    assert found.keys() == {"forgetting"}
+    np.testing.assert_array_equal(found["forgetting"], expected)
+
+
+def parse(average: bool) -> Experiment:
+    selection = {"references": 3, "average": average}
+    return Experiment.model_validate({"dataset": "digits", "selection": selection})
 
 
 def made(folder: Path, stage: str) -> Path:
@@ -57,6 +77,8 @@ def two(finished, tmp_path_factory) -> Path:
     return root / "run"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_how_alike_two_references_choose_is_that_of_their_own_subsets(two, finished):
     first, second = (np.load(one) for one in (two / "embeddings.npy", _second(two)))
     assert (first == np.load(finished[0] / "embeddings.npy")).all()
@@ -84,17 +106,24 @@ def _second(folder: Path) -> Path:
     return made(folder, "embeddings-1") / "embeddings.npy"
 
 
-def test_what_is_there_is_not_made_again_and_what_is_lost_is(two, tmp_path, caplog):
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_what_is_there_is_not_made_again_and_what_is_lost_is(two, finished, tmp_path, caplog):
+    """The first of two references, trained again, is that of the study with one."""
     folder = tmp_path / "run"
     shutil.copytree(two, folder)
     study = write_experiment(tmp_path / "two.yaml", selection={"references": 2})
     before = files(folder)
-    shutil.rmtree(made(folder, "overlap"))
-    shutil.rmtree(made(folder, "trees-1"))
+    for stage in ("reference", "trees-1", "overlap"):
+        shutil.rmtree(made(folder, stage))
     with caplog.at_level("INFO", "rayred"):
         assert rayred_here("run", study, "--out", folder).returncode == 0
-    for stage in ("reference", "reference-1", "embeddings", "embeddings-1", "trees", "subsets"):
+    first, alone = (load_trained(one / "reference.pt").weights for one in (folder, finished[0]))
+    assert all((first[name] == alone[name]).all() for name in alone)
+    for stage in ("reference-1", "embeddings", "embeddings-1", "trees", "subsets"):
         assert f"{stage}: already done" in caplog.text
+    for stage in ("reference", "trees-1", "overlap"):
+        assert f"{stage}: done in" in caplog.text
     assert {path.relative_to(folder) for path in files(folder)} == {
         path.relative_to(folder) for path in before
     }
@@ -109,6 +138,8 @@ def test_what_is_there_is_not_made_again_and_what_is_lost_is(two, tmp_path, capl
     assert rayred_here("results", folder).returncode == 0
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_the_mean_of_the_distances_decides_if_wanted(two, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(two, folder)

@@ -132,7 +132,8 @@ def _references(selection: Selection) -> dict[str, str]:
     if selection.references == 1:
         return {}
     by = "the mean of their distances" if selection.average else "the first of them"
-    return {"references": f"{selection.references} of other seeds; subsets are chosen by {by}"}
+    differ = f"{selection.references} that differ by their seeds"
+    return {"references": f"{differ}; subsets are chosen by {by}"}
 
 
 def _origin(environment: Environment) -> dict[str, str]:
