@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from rayred.pipeline import run
     from rayred.pruning.jobs import prune
     from rayred.pruning.verifying import verify
+    from rayred.selection.estimator import SubsetSelector
 
 __all__ = [
     "CompleteLinkage",
+    "SubsetSelector",
     "check",
     "complete_linkage",
     "load_dataset",
@@ -48,6 +50,7 @@ _MODULES = {
     "representatives": "rayred.linkage",
     "run": "rayred.pipeline",
     "verify": "rayred.pruning.verifying",
+    "SubsetSelector": "rayred.selection.estimator",
 }
 
 
