@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, elsewhere a line in the log twice a minute."""
+"""Progress of long work: a bar where it is watched, elsewhere a line in the log twice a minute."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # notebooks without ipywidgets show text
+    from tqdm.auto import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +41,9 @@ class Progress(Protocol):
 def progress_bar(what: str, unit: str, total: int, done: int = 0) -> Iterator[Progress]:
     """Show how far some work has come, its rate and the time left, while the context lasts.
 
-    On a terminal that is a bar, above which log lines are printed. Where standard error is a file
-    or a pipe, it is a line in the log every `LINE_SECONDS`, also while nothing gets done.
+    On a terminal that is a bar, above which log lines are printed; in a notebook a widget, or a bar
+    of text if ipywidgets is not installed. Where standard error is a file or a pipe, it is a line
+    in the log every `LINE_SECONDS`, also while nothing gets done.
 
     Parameters
     ----------
@@ -55,7 +61,7 @@ def progress_bar(what: str, unit: str, total: int, done: int = 0) -> Iterator[Pr
     bar
         Call ``bar.update(n)`` after n more units.
     """
-    if sys.stderr.isatty():
+    if _is_watched():
         with (
             logging_redirect_tqdm(),
             tqdm(
@@ -78,6 +84,11 @@ def progress_bar(what: str, unit: str, total: int, done: int = 0) -> Iterator[Pr
     finally:
         ended.set()
         thread.join()
+
+
+def _is_watched() -> bool:
+    """Return whether standard error is a terminal or a notebook, which shows it at once."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__ == "ipykernel.iostream"
 
 
 class _Lines:
