@@ -16,7 +16,12 @@ from rayred.config.shipped import describe_experiments
 from rayred.selection import SELECTORS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/README.md",
+    *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+]
 
 
 def subparsers() -> argparse._SubParsersAction:
