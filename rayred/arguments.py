@@ -112,6 +112,13 @@ def parser() -> argparse.ArgumentParser:
         " (default: a reference model is trained)",
     )
     space.add_argument(
+        "--reference",
+        metavar="DIR",
+        type=Path,
+        help="folder of an earlier run or prune, whose reference model's embeddings are used"
+        " (default: a reference model is trained)",
+    )
+    space.add_argument(
         "--pixels",
         action="store_true",
         help="compare thumbnails of the images: at once, for copies and little else (default:"
@@ -124,10 +131,16 @@ def parser() -> argparse.ArgumentParser:
         " recommends (default: none, and --model needs them)",
     )
     prune.add_argument(
+        "--against",
+        metavar="DATASET|FILE",
+        help="data set that you have, or with --embeddings a file of its embeddings: images within"
+        " --max-distance of one of its images are not kept (default: none)",
+    )
+    prune.add_argument(
         "--unlabelled",
         action="store_true",
         help="take all images as one class, those of folder:PATH at any depth; with --model,"
-        " --embeddings or --pixels (default: the classes of the data set)",
+        " --reference, --embeddings or --pixels (default: the classes of the data set)",
     )
     _add_link(prune)
     _add_set(prune)

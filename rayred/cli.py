@@ -98,7 +98,9 @@ def _prune(given: argparse.Namespace) -> int:
         "embeddings",
         "model",
         "weights",
+        "reference",
         "pixels",
+        "against",
         "unlabelled",
         "overrides",
         "address",
@@ -132,6 +134,8 @@ def _prune(given: argparse.Namespace) -> int:
         show(summary_table([pruned.summary]))
         show("nothing is pruned (--dry-run)")
         return 0
+    if given.against is not None:
+        show(f"{pruned.summary.known:,} images are in {given.against} already: known.csv")
     show(f"{len(pruned.kept):,} of {pruned.n_images:,} images are kept: {pruned.folder}/kept.npy")
     return 0
 

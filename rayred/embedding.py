@@ -1,4 +1,4 @@
-"""The embedding pass: all training images by the reference model, or by one trained before.
+"""The embedding pass: all training images, or others, by the reference or a model trained before.
 
 Legend: N images, D embedding dimensions.
 """
@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred import keys
+from rayred.data import Dataset, Split
+from rayred.errors import ConfigError
 from rayred.job import Job
+from rayred.machines.connect import share
 from rayred.models.pretrained import Pretrained, load_pretrained
 from rayred.progress import progress_bar
 from rayred.stages import numbered
@@ -23,41 +28,88 @@ from rayred.store import Made, Stage
 from rayred.training import Trained, load_model
 from rayred.training.embedding_parts import EMBEDDING_PARTS, EmbeddingParts
 from rayred.training.on_ray import LoadEmbedder, embed_with_ray
-from rayred.training.stages import EMBEDDINGS
+from rayred.training.stages import EMBEDDINGS, OTHERS
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainedBefore:
-    """A network that was trained elsewhere."""
+    """A network that was trained elsewhere, and what it makes of images."""
 
-    spec: Pretrained
+    name: str
+    """Name of the network."""
+    load: LoadEmbedder
+    """Makes the network on a worker, of its weights."""
     weights: Mapping[str, Tensor]
-    """All of its weights but those of classifiers, on the CPU."""
+    """All of its weights but those of classifiers that are not used, on the CPU."""
+    preprocessing: Mapping[str, Any]
+    """What decides what the images go through before the network, as plain values."""
+    image_shape: tuple[int, int, int] | None = None
+    """Height, width and channels of the images that it takes; None if it takes any."""
+
+    @classmethod
+    def published(cls, spec: Pretrained, source: Path | str) -> TrainedBefore:
+        """Return a network of a library with the weights of a file, or ``default`` ones.
+
+        Raises
+        ------
+        ConfigError
+            The weights cannot be had, or are not those of the network.
+        """
+        load = partial(load_pretrained, spec)
+        return cls(spec.name, load, spec.weights(source), spec.preprocessing())
+
+    @classmethod
+    def reference(cls, trained: Trained) -> TrainedBefore:
+        """Return the reference model of a study."""
+        spec = trained.spec
+        load = partial(load_model, spec)
+        return cls(spec.name, load, trained.weights, asdict(spec), spec.image_shape)
 
     def digest(self) -> str:
         """Return the digest of the weights."""
         arrays = {name: weight.numpy() for name, weight in self.weights.items()}
         return keys.weights(arrays)
 
-    def embed(self, job: Job) -> Made[NDArray[np.float32]]:
-        """Return the embeddings of all training images, (N, D) float32."""
-        spec, weights = self.spec, self.digest()
-        logger.info(
-            "embeddings: %s, weights %s, images of %d × %d pixels",
-            spec.name,
-            weights,
-            spec.side,
-            spec.side,
-        )
+    def check(self, images: Split) -> None:
+        """Refuse images that the network does not take; grey ones get three equal channels.
+
+        Raises
+        ------
+        ConfigError
+            They are of another size, or have colours where the network takes grey ones.
+        """
+        if self.image_shape is None:
+            return
+        (*size, channels), (*theirs, colors) = self.image_shape, images.image_shape
+        if size != theirs or colors > channels:
+            raise ConfigError(
+                f"the model takes images of {_shape(self.image_shape)}, and these are"
+                f" {_shape(images.image_shape)}"
+            )
+
+    def sentence(self) -> str:
+        """Return the network in words, another text for other weights."""
+        return f"{self.name} with weights {self.digest()[:8]}"
+
+    def embed(self, job: Job, others: Split | None = None) -> Made[NDArray[np.float32]]:
+        """Return the embeddings of all training images, or of `others`, (N, D) float32."""
+        self.check(job.dataset.train if others is None else others)
+        logger.info("embeddings: %s", self.sentence())
+        digest = job.dataset.digest if others is None else others.digest
         key = keys.embeddings(
-            dataset=job.dataset.digest,
-            model=spec.name,
-            weights=weights,
-            preprocessing=spec.preprocessing(),
+            dataset=digest,
+            model=self.name,
+            weights=self.digest(),
+            preprocessing=self.preprocessing,
         )
-        return _embed(job, key, partial(load_pretrained, spec), self.weights)
+        stage = EMBEDDINGS if others is None else OTHERS
+        return _embed(job, key, self.load, self.weights, stage, others)
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return f"{shape[1]} × {shape[0]} pixels, {'grey' if shape[2] == 1 else 'in colour'}"
 
 
 def embed(job: Job, reference: Made[Trained], number: int = 0) -> Made[NDArray[np.float32]]:
@@ -73,14 +125,21 @@ def _embed(
     load: LoadEmbedder,
     weights: Mapping[str, Tensor],
     stage: Stage[EmbeddingParts, NDArray[np.float32]] = EMBEDDINGS,
+    others: Split | None = None,
 ) -> Made[NDArray[np.float32]]:
-    """Return the embeddings of a key: those that the folder has, or parts that are missing made."""
+    """Return the embeddings of a key: those that the folder has, or parts that are missing made.
+
+    Those are of the training images, or of `others`.
+    """
 
     def embed_missing() -> EmbeddingParts:
-        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, len(job.rows))
+        n, ref = len(job.rows), job.dataset_ref
+        if others is not None:
+            n, ref = len(others), share(Dataset("others", others, others))
+        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, n)
         missing = parts.missing()
         done = parts.n_images - sum(end - first for first, end in missing)
-        found = embed_with_ray(load, weights, job.dataset_ref, missing, job.layout.embedding)
+        found = embed_with_ray(load, weights, ref, missing, job.layout.embedding)
         with progress_bar("embeddings", "image", parts.n_images, done) as bar:
             for part, embeddings in found:
                 parts.keep(part, embeddings)

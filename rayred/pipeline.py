@@ -22,7 +22,7 @@ from rayred.clustering.trees import ClassTrees
 from rayred.config import Experiment
 from rayred.config.file import load_experiment
 from rayred.config.shipped import experiment_path
-from rayred.data import Dataset, EncodedImages, load_dataset
+from rayred.data import Dataset, EncodedImages, Split, load_dataset
 from rayred.data.loading import memory_to_use
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect, share
@@ -54,7 +54,7 @@ from rayred.stages import (
     kept_candidates,
     trial_stage,
 )
-from rayred.store import Made
+from rayred.store import Made, Store
 from rayred.study import (
     emptied_classes,
     keep_report,
@@ -147,7 +147,7 @@ def run_study(
             space = space_of(job, embeddings)
             with job.class_map() as map:
                 trees = cluster_classes(job, space, map)
-                score_images(job, trees)
+                score_images(job.store, dataset.train, trees)
                 compare_references(job, embeddings, trees, map)
                 scores = scores_of(job, references)
                 subsets = choose_subsets(job, space, trees, scores, map, given)
@@ -203,16 +203,15 @@ def _find_settings(job: Job, tracker: Tracker) -> tuple[Job, Found | None]:
     return job, found
 
 
-def score_images(job: Job, trees: Made[ClassTrees]) -> None:
+def score_images(store: Store, train: Split, trees: Made[ClassTrees]) -> None:
     """Keep how redundant each image is, down to where the trees end."""
-    train = job.dataset.train
 
     def score() -> ScoredImages:
         classes = [train.classes[label] for label in train.labels]
         return ScoredImages(Scores.of(trees.value), train.rows, train.names, classes)
 
-    key = keys.scores(dataset=job.dataset.digest, trees=trees.digest)
-    job.store.keep(SCORES, key, score)
+    key = keys.scores(dataset=train.digest, trees=trees.digest)
+    store.keep(SCORES, key, score)
 
 
 def find_leaks(job: Job) -> None:
@@ -255,7 +254,7 @@ def choose_subsets(
     """
     sweep, train = job.experiment.sweep, job.dataset.train
     smaller = [fraction for fraction in sweep.fractions if fraction < 1]
-    for note in emptied_classes(job.dataset, sweep.fractions):
+    for note in emptied_classes(job.dataset.train, sweep.fractions):
         logger.warning("%s", note)
 
     def choose() -> dict[str, Subset]:

@@ -132,7 +132,7 @@ def cluster_classes(
 
     def cluster() -> ClassTrees:
         with clustering_errors():
-            for note in zero_embeddings(job.dataset, embeddings.value):
+            for note in zero_embeddings(job.dataset.train, embeddings.value):
                 logger.warning("%s", note)
             return grow(embeddings.value, labels, smallest, job.experiment.linkage)
 

@@ -18,9 +18,15 @@ from rayred.clustering.checks import check_rows
 from rayred.data import Split
 from rayred.data.thumbnails import thumbnails
 from rayred.embedding import TrainedBefore
-from rayred.errors import ConfigError, DataError
+from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.models.pretrained import DEFAULT, Pretrained
-from rayred.store import Made
+from rayred.store import Made, Store
+from rayred.study import experiment_of
+from rayred.training import Trained
+from rayred.training.stages import REFERENCE
+
+READ_AS = ("fit", "center_crop", "background")
+"""Settings of data, beside the size, that decide what a model sees of an image."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,18 @@ class Space:
     """Name of a model that is trained already."""
     weights: Path | str | None = None
     """Its weights: a file, or the text ``default``."""
+    reference: Path | None = None
+    """Folder of an earlier study or smaller data set, whose reference model is used."""
 
     def __post_init__(self) -> None:
-        ways = [self.embeddings is not None, self.pixels, self.model is not None]
+        ways = [
+            self.embeddings is not None,
+            self.pixels,
+            self.model is not None,
+            self.reference is not None,
+        ]
         if sum(ways) > 1:
-            raise ConfigError("prune: give one of embeddings, a model and pixels")
+            raise ConfigError("prune: give one of embeddings, a model, a reference and pixels")
         if self.model is not None and self.weights is None:
             raise ConfigError(
                 f"prune: model {self.model!r} has no weights; give --weights FILE or --weights"
@@ -54,41 +67,51 @@ class Space:
         if self.unlabelled and not any(ways):
             raise ConfigError(
                 "prune: without labels no reference model can be trained; give --model NAME,"
-                " --embeddings FILE or --pixels"
+                " --reference DIR, --embeddings FILE or --pixels"
             )
 
     @property
     def is_of_reference(self) -> bool:
         """Whether it is that of a reference model that is trained now."""
-        return self.embeddings is None and self.model is None and not self.pixels
+        given = self.embeddings, self.model, self.reference
+        return all(one is None for one in given) and not self.pixels
 
     def files(self) -> list[Path]:
-        """Return the files that are read."""
+        """Return the files and folders that are read."""
         weights = None if self.weights == DEFAULT else self.weights
-        return [Path(file) for file in (self.embeddings, weights) if file is not None]
+        read = self.embeddings, weights, self.reference
+        return [Path(file) for file in read if file is not None]
 
-    def pretrained(self) -> Pretrained | None:
-        """Return the model that is trained already, if there is one, apart from its weights.
+    def data_settings(self) -> dict[str, Any]:
+        """Return the settings of data with which images are read as the model wants them.
 
         Raises
         ------
-        ConfigError
+        ConfigError, RunFolderError
             There is no such model.
         """
-        return None if self.model is None else Pretrained.named(self.model)
+        if self.model is not None:
+            return {"image_size": Pretrained.named(self.model).side}
+        if self.reference is None:
+            return {"image_size": "auto"}
+        store = Store(self.reference)
+        data = experiment_of(store).data.model_dump(include=set(READ_AS))
+        height, width, _ = _reference(store).spec.image_shape
+        return {**data, "image_size": width if height == width else None}
 
     def trained_before(self) -> TrainedBefore | None:
         """Return the model that is trained already, if there is one, with its weights.
 
         Raises
         ------
-        ConfigError
+        ConfigError, RunFolderError
             The weights cannot be had, or are not those of the model.
         """
-        spec = self.pretrained()
-        if spec is None or self.weights is None:
-            return None
-        return TrainedBefore(spec, spec.weights(self.weights))
+        if self.model is not None and self.weights is not None:
+            return TrainedBefore.published(Pretrained.named(self.model), self.weights)
+        if self.reference is not None:
+            return TrainedBefore.reference(_reference(Store(self.reference)))
+        return None
 
     def given(self, images: Split) -> Made[NDArray[Any]] | None:
         """Return what images are compared by, (N, D), or None if a model embeds them.
@@ -105,6 +128,14 @@ class Space:
         x = thumbnails(images)
         digest = keys.array(x)
         return Made(x, digest, digest)
+
+
+def _reference(store: Store) -> Trained:
+    """Return the reference model in a folder."""
+    trained = store.current(REFERENCE)
+    if trained is None:
+        raise RunFolderError(f"{store.path}: has no reference model, of rayred run or prune")
+    return trained.value
 
 
 def given_embeddings(path: Path, images: Split) -> Made[NDArray[Any]]:

@@ -35,7 +35,7 @@ from rayred.tracking.tracker import Tracker, tracking_uri
 from rayred.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from rayred.data import Dataset
+    from rayred.data import Dataset, Split
     from rayred.report.study import StudyReport
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ def report_of(
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
     overlaps = store.current(OVERLAP)
     verdict = verdict_of(store, experiment, trials)
-    notes = emptied_classes(dataset, experiment.sweep.fractions)
+    notes = emptied_classes(dataset.train, experiment.sweep.fractions)
     notes += dataset.notices() + leaks_of(store, dataset)
     notes += [
         f"trial {result.trial.name} failed: {result.reason}"
@@ -264,23 +264,23 @@ def _other_environments(
     ]
 
 
-def emptied_classes(dataset: Dataset, fractions: Sequence[float]) -> list[str]:
+def emptied_classes(train: Split, fractions: Sequence[float]) -> list[str]:
     """Return notes on classes of which a fraction rounds to no image, so that one is kept."""
-    sizes = dataset.train.class_sizes()
+    sizes = train.class_sizes()
     return [
         f"fraction {fraction:g} of class {name!r} ({size} images) rounds to no image; one is kept"
         for fraction in fractions
-        for name, size in zip(dataset.classes, sizes, strict=True)
+        for name, size in zip(train.classes, sizes, strict=True)
         if int(fraction * size + 0.5) < kept_images(size, fraction)
     ]
 
 
-def zero_embeddings(dataset: Dataset, embeddings: NDArray[Any]) -> list[str]:
+def zero_embeddings(train: Split, embeddings: NDArray[Any]) -> list[str]:
     """Return a note on images whose embedding is all zero, if there are some."""
     rows = np.flatnonzero(~embeddings.any(axis=1))
     if not len(rows):
         return []
-    names = ", ".join(dataset.train.names[row] for row in rows[:3])
+    names = ", ".join(train.names[row] for row in rows[:3])
     more = ", …" if len(rows) > 3 else ""
     return [
         f"the embeddings of {len(rows):,} of {len(embeddings):,} images are all zero"

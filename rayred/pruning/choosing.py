@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 def class_trees(opened: Opened, cut: Cut, *, keep: bool) -> Made[ClassTrees]:
     """Return trees of all classes that are deep enough for a cut; the folder keeps them or not."""
-    job, x, map = opened.job, opened.x, opened.map
-    linkage, labels = job.experiment.linkage, job.dataset.train.labels
+    job, images, x, map = opened.job, opened.images, opened.x, opened.map
+    linkage = job.experiment.linkage
 
     def grow(fraction: float, max_distance: float) -> ClassTrees:
         return grow_trees(
             x.value,
-            labels,
+            images.labels,
             fraction,
             linkage,
             map=map,
@@ -51,9 +51,9 @@ def class_trees(opened: Opened, cut: Cut, *, keep: bool) -> Made[ClassTrees]:
 
     def make() -> ClassTrees:
         with clustering_errors():
-            for note in zero_embeddings(job.dataset, x.value):
+            for note in zero_embeddings(images, x.value):
                 logger.warning("%s", note)
-            return cut.trees(grow, job.dataset.train.class_sizes().tolist())
+            return cut.trees(grow, images.class_sizes().tolist())
 
     if not keep:
         return Made(make(), "", "")
@@ -84,8 +84,7 @@ class Clustered:
             # Merges as high as the last one may not be in the tree of a class that ends with it.
             ends = [max(tree.heights, default=0.0) for tree in trees.trees if tree.n_clusters > 1]
             reach = min([reach, *(math.nextafter(end, -1) for end in ends)])
-        job = opened.job
-        return cls(job.dataset.train, opened.x.value, trees, job.experiment.linkage, reach)
+        return cls(opened.images, opened.x.value, trees, opened.job.experiment.linkage, reach)
 
     def choose(
         self, choices: Sequence[Choice], *, map: Map[Any, Any] = map, workers: int = 1
@@ -119,7 +118,7 @@ class Clustered:
 
 def choose_by(opened: Opened, choice: Choice) -> tuple[Chosen, Summary]:
     """Return the images that a selector without groups keeps: those of a study's first trial."""
-    images, x, keep = opened.job.dataset.train, opened.x.value, choice.cut.keep
+    images, x, keep = opened.images, opened.x.value, choice.cut.keep
     assert keep is not None
     candidates = Candidates(images.labels, x, scores=opened.scores, map=opened.map)
     sweep = Sweep(fractions=[keep], selectors=[choice.by], trials=1)

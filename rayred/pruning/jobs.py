@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
 from rayred import keys
 from rayred.clustering.cuts import Cut
-from rayred.data import Dataset
+from rayred.clustering.nearest import Nearest
+from rayred.clustering.trees import kept_images
+from rayred.data import Split
 from rayred.errors import ConfigError, RunFolderError
 from rayred.files import Link
 from rayred.job import Job
 from rayred.pipeline import score_images
 from rayred.pruning.choosing import Clustered, choose_by, class_trees
 from rayred.pruning.kept import keep_data
-from rayred.pruning.opening import Settings, opened
-from rayred.pruning.page import PAGE
+from rayred.pruning.known import KNOWN
+from rayred.pruning.opening import Opened, Settings, opened
+from rayred.pruning.page import PAGE, Page
 from rayred.pruning.result import Pruned
 from rayred.pruning.tables import BY_COLUMN, PRUNED, Choice, Representative, Summary
 from rayred.selection import SELECTORS
@@ -45,7 +52,9 @@ def prune(
     embeddings: Path | None = None,
     model: str | None = None,
     weights: Path | str | None = None,
+    reference: Path | None = None,
     pixels: bool = False,
+    against: str | None = None,
     unlabelled: bool = False,
     link: Link = "copy",
     dry_run: bool = False,
@@ -86,8 +95,13 @@ def prune(
     model, weights
         Name of a model that is trained already, of torchvision or ``timm:NAME``, and its weights: a
         file, or the text ``default`` for those that the library recommends.
+    reference
+        Folder of an earlier study or smaller data set, whose reference model makes the embeddings.
     pixels
         Whether to compare thumbnails, see `rayred.data.thumbnails`, in place of embeddings.
+    against
+        Data set that one has already, or with `embeddings` a file of its embeddings: images that
+        are within `max_distance` of one of its images are not kept, whatever their classes are.
     unlabelled
         Whether all images are one class, of a ``folder:PATH`` those at any depth. There have to be
         embeddings, a model or pixels then, as a reference model is trained on labels.
@@ -118,18 +132,31 @@ def prune(
         cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
     except ValueError as error:
         raise ConfigError(f"prune: {error}") from error
-    space = Space(embeddings, pixels, unlabelled, model, weights)
+    space = Space(embeddings, pixels, unlabelled, model, weights, reference)
     _check_by(by, cut, representative)
+    if against is not None and max_distance is None:
+        raise ConfigError("prune: against a data set goes by a distance: give max_distance")
     settings = Settings(
-        dataset, Path(out), space, representative, link, overrides, address, fresh, update, by
+        dataset,
+        Path(out),
+        space,
+        representative,
+        link,
+        overrides,
+        address,
+        fresh,
+        update,
+        by,
+        against,
     )
     with opened(settings) as found:
+        found = found.without_known(max_distance)
         job = found.job
         column = job.experiment.data.score_column if representative in BY_COLUMN else None
-        choice = Choice(cut, representative, column, by, found.space)
+        choice = Choice(cut, representative, column, by, found.space, found.against())
         if not (dry_run or fresh or update):
             _check_choice(job, choice)
-        for note in _rounded_away(job.dataset, cut):
+        for note in _rounded_away(found.images, cut):
             logger.warning("%s", note)
         trees = None if by != "semantic" else class_trees(found, cut, keep=not dry_run)
         clustered = None
@@ -140,6 +167,9 @@ def prune(
             [(chosen, summary)] = clustered.choose(
                 [choice], map=found.map, workers=found.map.workers
             )
+        known = found.known
+        if known is not None:
+            summary = replace(summary, known=len(known.place))
         if not dry_run:
             key = keys.pruned(
                 dataset=job.dataset.digest,
@@ -149,12 +179,16 @@ def prune(
                 choice=choice.values(),
             )
             if trees is not None:
-                score_images(job, trees)
+                score_images(job.store, found.images, trees)
             job.store.keep(PRUNED, key, lambda: chosen)
-            job.store.keep(PAGE, key, lambda: (chosen, summary))
+            if known is None:
+                job.store.take({}, instead_of=KNOWN.name)
+            else:
+                job.store.keep(KNOWN, key, lambda: known)
+            job.store.keep(PAGE, key, lambda: Page(chosen, summary, known))
             keep_data(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
-        return Pruned(None if dry_run else job.store.path, chosen, summary, clustered)
+        return Pruned(None if dry_run else job.store.path, chosen, summary, clustered, known)
 
 
 def look(
@@ -165,7 +199,9 @@ def look(
     embeddings: Path | None = None,
     model: str | None = None,
     weights: Path | str | None = None,
+    reference: Path | None = None,
     pixels: bool = False,
+    against: str | None = None,
     unlabelled: bool = False,
     overrides: Sequence[str] = (),
     address: str | None = None,
@@ -177,11 +213,23 @@ def look(
     Parameters and errors are those of `prune`; the reference model and its embeddings are kept in
     `out`, so that pruning goes on from them.
     """
-    space = Space(embeddings, pixels, unlabelled, model, weights)
+    space = Space(embeddings, pixels, unlabelled, model, weights, reference)
     settings = Settings(
-        dataset, Path(out), space, "centre", "copy", overrides, address, fresh, update
+        dataset,
+        Path(out),
+        space,
+        "centre",
+        "copy",
+        overrides,
+        address,
+        fresh,
+        update,
+        against=against,
     )
     with opened(settings) as found:
+        if found.nearest is not None:
+            distances = distances_to_try(found.nearest)
+            return [_at_distance(found, Cut(max_distance=one, floor=floor)) for one in distances]
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
@@ -191,6 +239,26 @@ def look(
             chosen = clustered.choose(choices, map=found.map, workers=found.map.workers)
             summaries += [summary for _, summary in chosen]
         return summaries
+
+
+def distances_to_try(nearest: Nearest) -> list[float]:
+    """Return distances within which shares of images have one that is near, ascending.
+
+    These are what `SHARES` leave, rounded up to three digits.
+    """
+    ordered, n = np.sort(nearest.distance), len(nearest.distance)
+    wanted = [ordered[max(1, n - kept_images(n, share)) - 1] for share in SHARES]
+    upwards = Context(prec=3, rounding=ROUND_CEILING)
+    return sorted({min(2.0, float(upwards.create_decimal(repr(float(one))))) for one in wanted})
+
+
+def _at_distance(opened: Opened, cut: Cut) -> Summary:
+    """Return what a cut does of images that are compared with those that one has."""
+    rest = opened.without_known(cut.max_distance)
+    clustered = Clustered.of(rest, class_trees(rest, cut, keep=False).value, cut)
+    [(_, summary)] = clustered.choose([Choice(cut)], map=rest.map, workers=rest.map.workers)
+    assert rest.known is not None
+    return replace(summary, known=len(rest.known.place))
 
 
 def _check_known(name: str, value: str, known: Sequence[str]) -> None:
@@ -217,5 +285,5 @@ def _check_choice(job: Job, choice: Choice) -> None:
         )
 
 
-def _rounded_away(dataset: Dataset, cut: Cut) -> list[str]:
-    return [] if cut.keep is None or cut.common else emptied_classes(dataset, [cut.keep])
+def _rounded_away(images: Split, cut: Cut) -> list[str]:
+    return [] if cut.keep is None or cut.common else emptied_classes(images, [cut.keep])

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rayred import keys
+from rayred.clustering.nearest import Nearest, nearest_rows
 from rayred.clustering.on_ray import RayMap
 from rayred.config import Experiment
+from rayred.config.experiment import is_dataset_name
 from rayred.config.file import override_experiment
-from rayred.data import Dataset, load_train_split
-from rayred.embedding import embed
-from rayred.errors import ConfigError
+from rayred.data import Dataset, Split, load_train_split
+from rayred.data.sources import sources_of
+from rayred.data.thumbnails import thumbnails
+from rayred.embedding import TrainedBefore, embed
+from rayred.errors import ConfigError, DataError
 from rayred.files import Link, check_link
 from rayred.job import Job, begin, open_job
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
-from rayred.models.pretrained import Pretrained
+from rayred.outputs import Sources, check_output
 from rayred.places import check_places
+from rayred.pruning.known import Known, Owned
 from rayred.pruning.tables import BY_COLUMN, REFERENCE_SPACE, Representative
 from rayred.references import train_reference
 from rayred.selection import needs_scores
@@ -44,6 +50,7 @@ class Settings:
     fresh: bool
     update: bool
     by: str = "semantic"
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Opened:
     """All that it takes to choose images."""
 
     job: Job
+    images: Split
+    """N images."""
     x: Made[NDArray[Any]]
     """(N, D) what the images are compared by."""
     map: RayMap
@@ -59,6 +68,37 @@ class Opened:
     """(N,) how each image was learned, by name, if the selector needs it."""
     space: str = REFERENCE_SPACE
     """What `x` is, in words: another text for other embeddings of the same images."""
+    owned: Owned | None = None
+    """The data set that one has, if images that it has are not to be kept."""
+    nearest: Nearest | None = None
+    """Its image that is nearest to each of the N images."""
+    known: Known | None = None
+    """The images that were taken away since it has them."""
+
+    def against(self) -> str | None:
+        """Return the data set that one has in words, if there is one."""
+        return None if self.owned is None else self.owned.sentence()
+
+    def without_known(self, distance: float | None) -> Opened:
+        """Return the images of which the data set that one has holds none within a distance.
+
+        Raises
+        ------
+        ConfigError
+            There is no distance.
+        DataError
+            It holds all images.
+        """
+        if self.owned is None or self.nearest is None:
+            return self
+        if distance is None:
+            raise ConfigError("prune: against a data set goes by a distance: give max_distance")
+        known = Known.within(self.images, self.owned, self.nearest, distance)
+        rest = np.setdiff1d(np.arange(len(self.images)), known.place)
+        images, x = known.others(), self.x.value[rest]
+        scores = {name: values[rest] for name, values in self.scores.items()}
+        digest = keys.array(x)
+        return replace(self, images=images, x=Made(x, digest, digest), scores=scores, known=known)
 
 
 @contextmanager
@@ -67,10 +107,12 @@ def opened(given: Settings) -> Iterator[Opened]:
     if needs_scores([given.by]) and not given.space.is_of_reference:
         raise ConfigError(
             f"prune: --by {given.by} goes by how a reference model learns each image; leave out"
-            " --embeddings, --model and --pixels"
+            " --embeddings, --model, --reference and --pixels"
         )
-    experiment = _experiment(given, given.space.pretrained()).with_absolute_paths()
+    experiment = _experiment(given).with_absolute_paths()
     check_places(experiment, given.out, *given.space.files())
+    if given.against is not None:
+        _check_not_in(given.against, experiment, given.out)
     again = {"fresh": given.fresh, "update": given.update}
     experiment = begin(experiment, given.out, **again)
     model = given.space.trained_before()
@@ -84,6 +126,12 @@ def opened(given: Settings) -> Iterator[Opened]:
             f"prune: {given.representative}: by which numbers? Name a column of a parquet: or hf:"
             " data set with --set data.score_column=NAME"
         )
+    if model is not None:
+        model.check(images)
+    owned = None
+    if given.against is not None:
+        by_file = given.space.embeddings is not None
+        owned = Owned.of(given.against, images, experiment.data, by_file=by_file)
     # There is no test split: the reference is tested on the images that it was trained on.
     whole = Dataset(experiment.dataset, images, images)
     x = given.space.given(images)
@@ -93,23 +141,55 @@ def opened(given: Settings) -> Iterator[Opened]:
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):
+        scores: Mapping[str, NDArray[np.float64]] = {}
         if x is not None:
             name = "thumbnails" if given.space.pixels else f"embeddings {x.digest[:8]}"
-            yield Opened(job, x, map, {}, name)
         elif model is not None:
-            name = f"{model.spec.name} with weights {model.digest()[:8]}"
-            yield Opened(job, model.embed(job), map, {}, name)
+            x, name = model.embed(job), model.sentence()
         else:
             reference = train_reference(job)
-            yield Opened(job, embed(job, reference), map, reference.value.scores)
+            x, name, scores = embed(job, reference), REFERENCE_SPACE, reference.value.scores
+            model = TrainedBefore.reference(reference.value)
+        nearest = None if owned is None else _nearest(job, images, x.value, owned, model)
+        yield Opened(job, images, x, map, scores, name, owned, nearest)
 
 
-def _experiment(given: Settings, model: Pretrained | None) -> Experiment:
+def _nearest(
+    job: Job, images: Split, x: NDArray[Any], owned: Owned, model: TrainedBefore | None
+) -> Nearest:
+    """Return the nearest image that one has of each image, (N, D) embeddings `x`."""
+    if owned.x is not None:
+        theirs = owned.x
+    elif owned.images is not None and model is not None:
+        theirs = model.embed(job, owned.images).value
+    else:
+        assert owned.images is not None
+        theirs = thumbnails(owned.images)
+        channels = images.image_shape[2], owned.images.image_shape[2]
+        if channels == (1, 3):
+            x = np.repeat(x, 3, axis=1)
+        elif channels == (3, 1):
+            theirs = np.repeat(theirs, 3, axis=1)
+    try:
+        return nearest_rows(x, theirs)
+    except ValueError as error:
+        raise DataError(f"{owned.name}: {error}") from error
+
+
+def _check_not_in(name: str, experiment: Experiment, out: Path) -> None:
+    """Refuse an output in or above a data set, or file, that one has."""
+    if is_dataset_name(name):
+        data = experiment.data.model_copy(update={"test": None})
+        check_output(out, sources_of(name, data))
+    else:
+        check_output(out, Sources((Path(name),)))
+
+
+def _experiment(given: Settings) -> Experiment:
     dataset = given.dataset
     sweep = {"fractions": [1.0], "selectors": [given.by], "trials": 1}
     # As it is: images of several sizes are brought to one, and what cannot be used is listed.
-    side = "auto" if model is None else model.side
-    data: dict[str, Any] = {"image_size": side, "undecodable": "skip"}
+    data = {**given.space.data_settings(), "undecodable": "skip"}
     data["unlabelled"] = given.space.unlabelled
     if dataset.startswith("parquet:"):
         data["test"] = dataset

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rayred.data import Split
 from rayred.data.listing import one_line
+from rayred.pruning.known import Known
 from rayred.pruning.tables import Chosen, Summary
 from rayred.report.templating import render
 from rayred.store import Stage
@@ -39,15 +41,28 @@ class Picture:
     @classmethod
     def of(cls, chosen: Chosen, image: int) -> Picture:
         """Return an image of a data set, as it was compared."""
-        pixels = chosen.split.images[np.array([image])][0]
+        standing = chosen.standing
+        kept = bool(standing.representative[image] == image)
+        return cls.of_split(chosen.split, image, float(standing.distance[image]), kept)
+
+    @classmethod
+    def of_split(cls, split: Split, image: int, distance: float, kept: bool) -> Picture:
+        """Return an image of a split."""
+        pixels = split.images[np.array([image])][0]
         buffer = io.BytesIO()
         Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-        return cls(
-            base64.b64encode(buffer.getvalue()).decode(),
-            one_line(chosen.split.names[image]),
-            float(chosen.standing.distance[image]),
-            bool(chosen.standing.representative[image] == image),
-        )
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return cls(data, one_line(split.names[image]), distance, kept)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows."""
+
+    chosen: Chosen
+    summary: Summary
+    known: Known | None = None
+    """Images that the data set that one has holds already."""
 
 
 def farthest_pairs(chosen: Chosen, most: int) -> list[tuple[Picture, Picture]]:
@@ -59,6 +74,19 @@ def farthest_pairs(chosen: Chosen, most: int) -> list[tuple[Picture, Picture]]:
         (Picture.of(chosen, image), Picture.of(chosen, int(standing.representative[image])))
         for image in order.tolist()
     ]
+
+
+def _known_pairs(known: Known, most: int) -> list[tuple[Picture, Picture]]:
+    """Return the known images that are farthest from what one has, with that."""
+    owned = known.owned.images
+    if owned is None:
+        return []
+    found = []
+    for one in np.argsort(-known.distance, kind="stable")[:most].tolist():
+        image, match, distance = int(known.place[one]), int(known.match[one]), known.distance[one]
+        ours = Picture.of_split(known.images, image, float(distance), kept=False)
+        found.append((ours, Picture.of_split(owned, match, 0.0, kept=True)))
+    return found
 
 
 def _largest_groups(chosen: Chosen) -> list[list[Picture]]:
@@ -84,14 +112,16 @@ def _classes(chosen: Chosen) -> list[dict[str, Any]]:
     ]
 
 
-def _save(folder: Path, made: tuple[Chosen, Summary]) -> None:
-    chosen, summary = made
+def _save(folder: Path, page: Page) -> None:
+    chosen, summary, known = page.chosen, page.summary, page.known
     text = render(
         "rayred.pruning",
         "pruned.html.j2",
         sentence=chosen.choice.sentence(),
         summary=summary,
-        n_images=len(chosen.split),
+        n_images=len(chosen.split) + summary.known,
+        owned=None if known is None else known.owned.name,
+        known=[] if known is None else _known_pairs(known, PAIRS_SHOWN),
         classes=_classes(chosen),
         pairs=farthest_pairs(chosen, PAIRS_SHOWN),
         groups=_largest_groups(chosen) if chosen.choice.by == "semantic" else [],
@@ -100,5 +130,5 @@ def _save(folder: Path, made: tuple[Chosen, Summary]) -> None:
     (folder / "report.html").write_text(text, encoding="utf-8")
 
 
-PAGE = Stage[tuple[Chosen, Summary], None]("page", _save, lambda _: None)
+PAGE = Stage[Page, None]("page", _save, lambda _: None)
 """The page, as ``report.html``."""

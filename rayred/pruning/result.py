@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rayred.clustering.cuts import Cut
 from rayred.pruning.choosing import Clustered
+from rayred.pruning.known import Known
 from rayred.pruning.page import Picture, farthest_pairs
 from rayred.pruning.tables import Chosen, Summary, columns_of
 
@@ -40,6 +41,8 @@ class Pruned:
     """What the cut does, in a few numbers."""
     clustered: Clustered | None = field(repr=False)
     """The trees that were cut; None for selectors that have none."""
+    of_owned: Known | None = field(default=None, repr=False)
+    """Images that the data set that one has holds; None if there is no such data set."""
 
     @property
     def kept(self) -> NDArray[np.int64]:
@@ -49,7 +52,7 @@ class Pruned:
     @property
     def n_images(self) -> int:
         """Images of the whole data set."""
-        return len(self.chosen.split)
+        return len(self.chosen.split) + self.summary.known
 
     @property
     def n_rows(self) -> int:
@@ -59,11 +62,20 @@ class Pruned:
     @property
     def duplicate_ratio(self) -> float:
         """Share of the images that is not kept, 0 to 1."""
-        return self.summary.discarded / self.n_images
+        return 1 - self.summary.kept / self.n_images
+
+    @property
+    def known(self) -> pandas.DataFrame:
+        """Images that the data set that one has holds: name, class, row, match and distance."""
+        import pandas
+
+        if self.of_owned is None:
+            raise ValueError("the images were compared with no other data set; give against")
+        return pandas.DataFrame(self.of_owned.columns())
 
     @property
     def groups(self) -> pandas.DataFrame:
-        """All images: name, class, row, representative (a row), distance, group, kept."""
+        """All other images: name, class, row, representative (a row), distance, group, kept."""
         import pandas
 
         return pandas.DataFrame(columns_of(self.chosen))
@@ -88,7 +100,8 @@ class Pruned:
         choice = replace(before, cut=Cut(keep, distance))
         clustered = self._reaching(distance)
         [(chosen, summary)] = clustered.choose([choice])
-        return Pruned(None, chosen, summary, clustered)
+        summary = replace(summary, known=self.summary.known)
+        return Pruned(None, chosen, summary, clustered, self.of_owned)
 
     def labels(self, height: float) -> NDArray[np.int64]:
         """Return the group of each image at a cosine distance, (N,) int64, with no new clustering.

@@ -49,6 +49,8 @@ class Choice:
     """Name of the selector, see `rayred.selection`; others than semantic have no groups to cut."""
     space: str = REFERENCE_SPACE
     """By what images are compared."""
+    against: str | None = None
+    """The data set that one has, if images that it has already are not kept."""
 
     def values(self) -> dict[str, Any]:
         """Return what decides the choice."""
@@ -58,6 +60,7 @@ class Choice:
             "column": self.column,
             "by": self.by,
             "space": self.space,
+            "against": self.against,
         }
 
     @classmethod
@@ -65,7 +68,8 @@ class Choice:
         """Return the choice of `values`."""
         representative, column = values.pop("representative"), values.pop("column", None)
         by, space = values.pop("by", "semantic"), values.pop("space", REFERENCE_SPACE)
-        return cls(Cut(**values), representative, column, by, space)
+        against = values.pop("against", None)
+        return cls(Cut(**values), representative, column, by, space, against)
 
     def sentence(self) -> str:
         """Return the choice in words."""
@@ -75,7 +79,10 @@ class Choice:
             "one closest to the centre" if self.representative == "centre" else self.representative
         )
         by = "" if self.column is None else f" in column {self.column!r}"
-        return f"{self.cut.sentence()}; of each group the {kept}{by}; compared by {self.space}"
+        text = f"{self.cut.sentence()}; of each group the {kept}{by}; compared by {self.space}"
+        if self.against is not None:
+            text += f"; none is kept that is as close to an image of {self.against}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,8 @@ class Summary:
     """Images of the largest group."""
     farthest: tuple[str, str, float] | None
     """Of the image farthest from what stands for it: its name, the other's, their distance."""
+    known: int = 0
+    """Further images not kept, since the data set that one has holds them already."""
 
     @classmethod
     def of(cls, chosen: Chosen, height: float) -> Summary:
@@ -182,18 +191,21 @@ def summary_table(summaries: Sequence[Summary]) -> str:
 
     With it one sees by example what a distance means before one chooses.
     """
-    head = ("cut", "distance", "kept", "discarded", "largest group")
-    rows = [head] + [
+    head: tuple[str, ...] = ("cut", "distance", "kept", "known", "discarded", "largest group")
+    rows: list[tuple[str, ...]] = [head] + [
         (
             _option(one.cut),
             f"{one.distance:.4g}",
             f"{one.kept:,}",
+            f"{one.known:,}",
             f"{one.discarded:,}",
             f"{one.largest_group:,}",
         )
         for one in summaries
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    if not any(one.known for one in summaries):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for number, row in enumerate(rows):
         cells = [row[0].ljust(widths[0])]
