@@ -90,7 +90,7 @@ def test_without_a_test_split_it_asks_for_one(tmp_path):
 
 
 def test_what_cannot_be_verified_is_refused(tmp_path, small):
-    with pytest.raises(RunFolderError, match="holds no smaller data set"):
+    with pytest.raises(RunFolderError, match="no run folder"):
         verify(tmp_path / "nothing")
     whole = tmp_path / "whole"
     shutil.copytree(small, whole)
@@ -107,3 +107,6 @@ def test_what_cannot_be_verified_is_refused(tmp_path, small):
     assert done.returncode == 0, done.stderr
     with pytest.raises(ConfigError, match="without labels"):
         verify(tmp_path / "one")
+    rayred_here("prune", "digits", "--pixels", "--out", tmp_path / "looked", *QUICK)
+    with pytest.raises(RunFolderError, match="holds no smaller data set"):
+        verify(tmp_path / "looked")
