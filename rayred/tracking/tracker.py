@@ -43,6 +43,8 @@ NAME_TAG = "mlflow.runName"
 MODEL_TAG = "rayred.reference_model"
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "scores.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
+ARTIFACTS_OF_CHECK = ("copies.csv", "conflicts.csv", "leaks.csv", "groups.csv")
+"""Those of a study whose images were compared with each other."""
 
 
 def tracking_uri(setting: str, store: Store) -> str:
@@ -289,6 +291,9 @@ class Tracker:
         self._client.log_batch(self.run_id, tags=[RunTag("mlflow.note.content", sentence)])
         for name in ARTIFACTS:
             self._client.log_artifact(self.run_id, str(self.store / name))
+        for name in ARTIFACTS_OF_CHECK:
+            if (self.store / name).exists():
+                self._client.log_artifact(self.run_id, str(self.store / name))
         for name in ARTIFACT_FOLDERS:
             self._client.log_artifacts(self.run_id, str(self.store / name), name)
         if not self._ended:

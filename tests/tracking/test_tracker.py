@@ -135,6 +135,8 @@ def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(
     assert len(client.get_metric_history(parent, "accuracy/full-1.0")) == 1
     assert len(client.search_logged_models([parent_of(server.address).info.experiment_id])) == 1
     figure = client.download_artifacts(parent, "figures/accuracy.png", str(tmp_path))
+    leaks = client.download_artifacts(parent, "leaks.csv", str(tmp_path))
+    assert Path(leaks).read_bytes() == (out / "leaks.csv").read_bytes()
     assert Path(figure).read_bytes() == (out / "figures" / "accuracy.png").read_bytes()
 
 
