@@ -48,10 +48,13 @@ class StudyKeys:
     """With every ``auto`` fixed that decides results."""
     dataset: str
     """Content digest of the data set."""
+    given: str | None = None
+    """Digest of a subset that was chosen before the study, if there is one."""
 
     def study(self) -> str:
         """Return the key of the study as a whole."""
-        return keys.study(dataset=self.dataset, settings=self.experiment.deciding())
+        settings = self.experiment.deciding()
+        return keys.study(dataset=self.dataset, settings=settings, given=self.given)
 
     def reference(self, subset: str, number: int = 0) -> str:
         """Return the key of the reference of a number, trained on all rows."""
@@ -73,9 +76,7 @@ class StudyKeys:
         linkage, fraction = self.experiment.linkage, min(self.experiment.sweep.fractions)
         return keys.trees(embeddings=embeddings, linkage=linkage.deciding(), fraction=fraction)
 
-    def subsets(
-        self, trees: str, embeddings: str, scores: Mapping[str, str], given: str | None = None
-    ) -> str:
+    def subsets(self, trees: str, embeddings: str, scores: Mapping[str, str]) -> str:
         """Return the key of the subsets of all selectors, by the digests of what they go by."""
         sweep = self.experiment.sweep
         return keys.subsets(
@@ -86,7 +87,7 @@ class StudyKeys:
             selectors=sweep.selectors,
             trials=sweep.trials,
             seed=self.experiment.seed,
-            given=given,
+            given=self.given,
         )
 
     def _training(self, subset: str, seed: int, numerics: keys.Numerics) -> str:
@@ -111,11 +112,13 @@ class Job:
     dataset_ref: Any
     """The data set in Ray's object store."""
     layout: Layout
+    given: NDArray[np.int64] | None = None
+    """(n,) int64 ascending, the images of a subset that was chosen before, if there is one."""
 
     @property
     def keys(self) -> StudyKeys:
         """The keys of the study's results."""
-        return StudyKeys(self.experiment, self.dataset.digest)
+        return _keys(self.experiment, self.dataset, self.given)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -168,6 +171,7 @@ def open_job(
     *,
     fresh: bool,
     update: bool,
+    given: NDArray[np.int64] | None = None,
 ) -> Iterator[Job]:
     """Fix what the cluster decides, lay the study out, and open its folder.
 
@@ -192,7 +196,7 @@ def open_job(
     environment = asdict(Environment.describe(cluster))
     with open_store(path, environment, make=True) as store:
         _check_images(store, experiment, dataset, changing=fresh or update)
-        store.begin(StudyKeys(experiment, dataset.digest).study(), fresh=fresh)
+        store.begin(_keys(experiment, dataset, given).study(), fresh=fresh)
         keep_config(store, experiment)
         _keep_dataset(store, dataset)
         if layout.storage.startswith(str(store.path)):
@@ -201,7 +205,12 @@ def open_job(
             logger.warning("%s", notice)
         if any(split.left_out for split in dataset.splits().values()):
             logger.warning("what is left out is listed in %s", store / "left-out.csv")
-        yield Job(experiment, store, dataset, share(dataset), layout.within(store.identity))
+        within = layout.within(store.identity)
+        yield Job(experiment, store, dataset, share(dataset), within, given)
+
+
+def _keys(experiment: Experiment, dataset: Dataset, given: NDArray[np.int64] | None) -> StudyKeys:
+    return StudyKeys(experiment, dataset.digest, None if given is None else keys.array(given))
 
 
 def _check_images(store: Store, experiment: Experiment, dataset: Dataset, changing: bool) -> None:

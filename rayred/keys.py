@@ -190,7 +190,7 @@ def search(*, start: str, space: Values, settings: Values) -> str:
     return digest("search", 2, {"start": start, "space": space, "settings": settings})
 
 
-def study(*, dataset: str, settings: Values) -> str:
+def study(*, dataset: str, settings: Values, given: str | None = None) -> str:
     """Return the key of a whole study, however many trials it has.
 
     Parameters
@@ -199,8 +199,13 @@ def study(*, dataset: str, settings: Values) -> str:
         Content digest of the data set.
     settings
         All settings that decide results.
+    given
+        `array` of a subset that was chosen before, if there is one.
     """
-    return digest("study", 1, {"dataset": dataset, "settings": settings})
+    inputs: dict[str, Any] = {"dataset": dataset, "settings": settings}
+    if given is not None:
+        inputs["given"] = given
+    return digest("study", 1, inputs)
 
 
 def report(*, study: str, name: str, parts: Values) -> str:
@@ -223,19 +228,22 @@ def scores(*, dataset: str, trees: str) -> str:
     return digest("scores", 1, {"dataset": dataset, "trees": trees})
 
 
-def cut_trees(*, embeddings: str, linkage: Values, cut: Values) -> str:
+def cut_trees(*, embeddings: str, labels: str, linkage: Values, cut: Values) -> str:
     """Return the key of the trees of all classes, down to a cut of a smaller data set.
 
     Parameters
     ----------
     embeddings
         Digest of the embeddings' content.
+    labels
+        `array` of the images' classes.
     linkage
         Settings of the linkage that decide trees.
     cut
         Values of the cut.
     """
-    return digest("cut-trees", 1, {"embeddings": embeddings, "linkage": linkage, "cut": cut})
+    inputs = {"embeddings": embeddings, "labels": labels, "linkage": linkage, "cut": cut}
+    return digest("cut-trees", 2, inputs)
 
 
 def pruned(*, dataset: str, embeddings: str, trees: str, kept: str, choice: Values) -> str:

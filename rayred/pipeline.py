@@ -129,12 +129,15 @@ def run_study(
         check(dataset)
     given = given_images(experiment, dataset)
     if not fresh:
-        finished = finished_study(experiment, path, dataset, update=update)
+        of_given = None if given is None else keys.array(given)
+        finished = finished_study(experiment, path, dataset, update=update, given=of_given)
         if finished is not None:
             return finished
     with (
         connect(address) as cluster,
-        open_job(experiment, path, dataset, cluster, fresh=fresh, update=update) as job,
+        open_job(
+            experiment, path, dataset, cluster, fresh=fresh, update=update, given=given
+        ) as job,
         ray_failures(job.store.place(LOGS)),
     ):
         tracker = start_tracking(job.experiment, job.store, dataset.facts())
@@ -150,7 +153,7 @@ def run_study(
                 score_images(job.store, dataset.train, trees)
                 compare_references(job, embeddings, trees, map)
                 scores = scores_of(job, references)
-                subsets = choose_subsets(job, space, trees, scores, map, given)
+                subsets = choose_subsets(job, space, trees, scores, map)
             results = _sweep(job, subsets, tracker)
             report = report_of(job.store, job.experiment, dataset, results)
             keep_report(job.store, report)
@@ -243,30 +246,27 @@ def choose_subsets(
     trees: Made[ClassTrees],
     scores: Mapping[str, NDArray[np.float64]],
     map: RayMap,
-    given: NDArray[np.int64] | None = None,
 ) -> dict[str, Subset]:
     """Return the images that every selector keeps at every fraction, by name.
 
-    They are compared in a `space`, (N, D); `scores` say how each was learned, (N,) each, by name;
-    `given` is a subset that was chosen before, (n,) int64 ascending.
+    They are compared in a `space`, (N, D); `scores` say how each was learned, (N,) each, by name.
 
     They are kept in files as rows of the user's data, some of which may be no images.
     """
     sweep, train = job.experiment.sweep, job.dataset.train
     smaller = [fraction for fraction in sweep.fractions if fraction < 1]
-    for note in emptied_classes(job.dataset.train, sweep.fractions):
+    for note in emptied_classes(train, sweep):
         logger.warning("%s", note)
 
     def choose() -> dict[str, Subset]:
         wanted = smaller if "semantic" in sweep.selectors else []
         groups = groups_of(job, space, trees, wanted, map)
-        candidates = Candidates(train.labels, space.value, groups, scores, map, given)
+        candidates = Candidates(train.labels, space.value, groups, scores, map, job.given)
         subsets = make_subsets(candidates, sweep, job.experiment.seed)
         return {name: train.rows[chosen] for name, chosen in subsets.items()}
 
     digests = {name: keys.array(values) for name, values in scores.items()}
-    of_given = None if given is None else keys.array(given)
-    key = job.keys.subsets(trees.digest, space.digest, digests, of_given)
+    key = job.keys.subsets(trees.digest, space.digest, digests)
     kept = job.store.run(SUBSETS, key, choose).value
     return {name: train.places(rows) for name, rows in kept.items()}
 

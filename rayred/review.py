@@ -173,7 +173,12 @@ def clean(path: Path | str, *, dry_run: bool = False) -> Unneeded:
 
 
 def finished_study(
-    experiment: Experiment, path: Path, dataset: Dataset, *, update: bool
+    experiment: Experiment,
+    path: Path,
+    dataset: Dataset,
+    *,
+    update: bool,
+    given: str | None = None,
 ) -> Study | None:
     """Return the study of an experiment if a folder has all of it, after making it the current one.
 
@@ -189,11 +194,13 @@ def finished_study(
         The images.
     update
         Whether another study may be the folder's current one.
+    given
+        `keys.array` of a subset that was chosen before, if there is one.
     """
     if not (path / MANIFEST).exists():
         return None
     with open_store(path) as store:
-        key = keys.study(dataset=dataset.digest, settings=experiment.deciding())
+        key = keys.study(dataset=dataset.digest, settings=experiment.deciding(), given=given)
         current = store.current(CONFIG)
         same = key == store.manifest.study or (
             current is not None and not experiment.differences(current.value)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rayred import keys
 from rayred.clustering.trees import ClassTrees, kept_images
-from rayred.config import SEARCHED, Experiment
+from rayred.config import SEARCHED, Experiment, Sweep
 from rayred.config.file import dump_experiment
 from rayred.errors import RunFolderError
 from rayred.machines.environment import Environment
@@ -164,7 +164,7 @@ def report_of(
     reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
     overlaps = store.current(OVERLAP)
     verdict = verdict_of(store, experiment, trials)
-    notes = emptied_classes(dataset.train, experiment.sweep.fractions)
+    notes = emptied_classes(dataset.train, experiment.sweep)
     notes += dataset.notices() + leaks_of(store, dataset)
     notes += [
         f"trial {result.trial.name} failed: {result.reason}"
@@ -264,8 +264,12 @@ def _other_environments(
     ]
 
 
-def emptied_classes(train: Split, fractions: Sequence[float]) -> list[str]:
-    """Return notes on classes of which a fraction rounds to no image, so that one is kept."""
+def emptied_classes(train: Split, sweep: Sweep) -> list[str]:
+    """Return notes on classes of which a fraction rounds to no image, so that one is kept.
+
+    A subset that is given says itself how many it keeps of each class.
+    """
+    fractions = sweep.fractions if sweep.subset is None else []
     sizes = train.class_sizes()
     return [
         f"fraction {fraction:g} of class {name!r} ({size} images) rounds to no image; one is kept"

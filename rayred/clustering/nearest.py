@@ -19,8 +19,8 @@ from rayred.clustering.checks import with_directions
 from rayred.linkage.pairs import pair_distances
 from rayred.linkage.rows import unit_rows
 
-ROWS_AT_A_TIME = 2**13
-"""Rows of either set that are compared at a time: their products take half a GB."""
+ROWS_AT_A_TIME = 2**12
+"""Rows of either set that are compared at a time: their products take 128 MB."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def nearest_rows(x: NDArray[Any], others: NDArray[Any]) -> Nearest:
     Parameters
     ----------
     x, others
-        (N, D) and (M, D) embeddings, M at least 1, for example memory maps, of which a part at a
-        time is read.
+        (N, D) and (M, D) embeddings, all of them finite, M at least 1; for example memory maps, of
+        which a part at a time is read.
 
     Raises
     ------
@@ -51,27 +51,30 @@ def nearest_rows(x: NDArray[Any], others: NDArray[Any]) -> Nearest:
     """
     if x.shape[1] != others.shape[1]:
         raise ValueError(f"{others.shape[1]} columns, where there are {x.shape[1]}")
-    found = np.empty(len(x), np.int64)
-    distance = np.empty(len(x))
+    found = np.zeros(len(x), np.int64)
+    distance = np.full(len(x), np.inf)
     for first in range(0, len(x), ROWS_AT_A_TIME):
         rows = slice(first, first + ROWS_AT_A_TIME)
-        found[rows], distance[rows] = _nearest(x[rows], others)
+        for start in range(0, len(others), ROWS_AT_A_TIME):
+            other, measured = _nearest(x[rows], others[start : start + ROWS_AT_A_TIME])
+            closer = measured < distance[rows]
+            found[rows][closer] = start + other[closer]
+            distance[rows][closer] = measured[closer]
     return Nearest(found, distance)
 
 
 def _nearest(
     x: NDArray[Any], others: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the nearest other row of each of some rows, and their distances."""
-    found = np.zeros(len(x), np.int64)
-    distance = np.full(len(x), np.inf)
-    for first in range(0, len(others), ROWS_AT_A_TIME):
-        unit = unit_rows(
-            with_directions(np.concatenate([x, others[first : first + ROWS_AT_A_TIME]]))
-        )
-        ours, theirs = torch.arange(len(x)), (unit[: len(x)] @ unit[len(x) :].T).argmax(1)
-        measured = pair_distances(unit, ours, len(x) + theirs).numpy()
-        closer = measured < distance
-        found[closer] = first + theirs.numpy()[closer]
-        distance[closer] = measured[closer]
-    return found, distance
+    """Return the nearest of some other rows for each of some rows, and the distances."""
+    n = len(x)
+    unit = unit_rows(with_directions(np.concatenate([x, others])))
+    products = unit[:n] @ unit[n:].T
+    # A product and a distance both err by D roundings at most: all that may be nearest is measured.
+    slack = 4 * (unit.shape[1] + 2) * torch.finfo(products.dtype).eps
+    ours, theirs = torch.nonzero(products >= products.amax(1, keepdim=True) - slack, as_tuple=True)
+    measured = pair_distances(unit, ours, n + theirs).numpy()
+    # In the order of rows, of distances and of other rows: the first of each row is the nearest.
+    order = np.lexsort([theirs.numpy(), measured, ours.numpy()])
+    firsts = order[np.searchsorted(ours.numpy()[order], np.arange(n))]
+    return theirs.numpy()[firsts], measured[firsts]

@@ -14,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from rayred.clustering.checks import with_directions
+from rayred.clustering.nearest import nearest_rows
 from rayred.clustering.trees import ClassTrees
 from rayred.linkage.pairs import pair_distances
 from rayred.linkage.rows import unit_rows
-
-NEAREST_BYTES = 2**27
-"""Most bytes of products of rows and kept rows in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +77,12 @@ class Standing:
             (n,) int64 ascending, the rows kept.
         """
         representative = np.empty(len(x), np.int64)
-        distance = np.zeros(len(x))
+        distance = np.empty(len(x))
         for rows in members:
-            places = np.flatnonzero(np.isin(rows, kept))
-            unit = unit_rows(with_directions(x[rows]))
-            chosen, block = unit[places], max(1, NEAREST_BYTES // (8 * len(places)))
-            found = [
-                (unit[first : first + block] @ chosen.T).argmax(1)
-                for first in range(0, len(rows), block)
-            ]
-            nearest = places[torch.cat(found).numpy()]
-            nearest[places] = places
-            representative[rows] = rows[nearest]
-            pairs = torch.arange(len(rows)), torch.from_numpy(nearest)
-            distance[rows] = pair_distances(unit, *pairs).numpy()
+            chosen = rows[np.isin(rows, kept)]
+            nearest = nearest_rows(x[rows], x[chosen])
+            representative[rows], distance[rows] = chosen[nearest.other], nearest.distance
+        representative[kept], distance[kept] = kept, 0
         return cls(np.searchsorted(kept, representative), representative, distance)
 
 

@@ -55,7 +55,7 @@ class Sweep(Settings):
     ] = Field(["semantic", "random"])
     """Ways to choose images: semantic (the paper's), random, and those of docs/selectors.md."""
     subset: Annotated[str | None, RESULT] = None
-    """File of rows (.npy) that the selector `given` keeps; others keep as many of each class."""
+    """File of rows (.npy) that the selector `given` keeps; random keeps as many of each class."""
     trials: Annotated[Int, Field(ge=1), GROWS] = 5
     """Trainings for each fraction below 1 and selector, and for the full set."""
     space: Annotated[dict[str, Any], RESULT] = Field({})

@@ -151,21 +151,35 @@ def _write_rows(file: ParquetFile, rows: NDArray[np.int64], target: Path) -> Non
     try:
         with system.open_input_file(file.path) as stream:
             source = pq.ParquetFile(stream)
-            column = source.metadata.row_group(0).column(0)
-            with pq.ParquetWriter(
-                target, source.schema_arrow, compression=column.compression
-            ) as writer:
+            codecs = _codecs(source.metadata.row_group(0))
+            with pq.ParquetWriter(target, source.schema_arrow, compression=codecs) as writer:
                 first = 0
                 for group in range(source.num_row_groups):
-                    batches = []
+                    runs: list[pa.RecordBatch] = []
                     for batch in source.iter_batches(BATCH_ROWS, row_groups=[group]):
                         end = first + batch.num_rows
                         chosen = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)]
-                        batches.append(batch.take(pa.array(chosen - first)))
+                        runs += _runs(batch, chosen - first)
                         first = end
-                    writer.write_table(pa.Table.from_batches(batches, source.schema_arrow))
+                    if runs:
+                        writer.write_table(pa.Table.from_batches(runs, source.schema_arrow))
     except pa.ArrowException as error:
         raise DataError(f"{file.path}: cannot be read: {error}") from error
+
+
+def _codecs(group: pq.RowGroupMetaData) -> dict[str, str]:
+    """Return the compression of each column, as `pyarrow.parquet.ParquetWriter` takes it."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return {
+        one.path_in_schema: "NONE" if one.compression == "UNCOMPRESSED" else one.compression
+        for one in columns
+    }
+
+
+def _runs(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> list[pa.RecordBatch]:
+    """Return some rows of a batch, (n,) int64 ascending, as slices, which all types have."""
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    return [batch.slice(run[0], len(run)) for run in runs if len(run)]
 
 
 def list_parquet(pattern: str, data: Data) -> Listing:

@@ -57,7 +57,12 @@ def class_trees(opened: Opened, cut: Cut, *, keep: bool) -> Made[ClassTrees]:
 
     if not keep:
         return Made(make(), "", "")
-    key = keys.cut_trees(embeddings=x.digest, linkage=linkage.deciding(), cut=cut.values())
+    key = keys.cut_trees(
+        embeddings=x.digest,
+        labels=keys.array(images.labels),
+        linkage=linkage.deciding(),
+        cut=cut.values(),
+    )
     return job.store.run(TREES, key, make)
 
 

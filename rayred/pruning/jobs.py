@@ -15,6 +15,7 @@ from rayred import keys
 from rayred.clustering.cuts import Cut
 from rayred.clustering.nearest import Nearest
 from rayred.clustering.trees import kept_images
+from rayred.config import Sweep
 from rayred.data import Split
 from rayred.errors import ConfigError, RunFolderError
 from rayred.files import Link
@@ -228,8 +229,12 @@ def look(
     )
     with opened(settings) as found:
         if found.nearest is not None:
-            distances = distances_to_try(found.nearest)
-            return [_at_distance(found, Cut(max_distance=one, floor=floor)) for one in distances]
+            # Within the last ones, all images may be known.
+            return [
+                _at_distance(found, Cut(max_distance=distance, floor=floor))
+                for distance in distances_to_try(found.nearest)
+                if distance < found.nearest.distance.max()
+            ]
         summaries = []
         for common in (False, True):
             cuts = [Cut(share, common=common, floor=floor) for share in SHARES]
@@ -286,4 +291,8 @@ def _check_choice(job: Job, choice: Choice) -> None:
 
 
 def _rounded_away(images: Split, cut: Cut) -> list[str]:
-    return [] if cut.keep is None or cut.common else emptied_classes(images, [cut.keep])
+    return (
+        []
+        if cut.keep is None or cut.common
+        else emptied_classes(images, Sweep(fractions=[cut.keep]))
+    )

@@ -22,6 +22,7 @@ from rayred.config.experiment import is_dataset_name
 from rayred.data import LeftOut, Split, load_train_split
 from rayred.data.listing import one_line
 from rayred.errors import ConfigError, DataError
+from rayred.linkage.rows import NOT_FINITE, unusable_rows
 from rayred.store import Stage
 
 DIGEST = 8
@@ -68,7 +69,11 @@ class Owned:
                 " both, or for none"
             )
         if by_file:
-            return cls(name, None, read_embeddings(Path(name)))
+            x = read_embeddings(Path(name))
+            not_finite, _ = unusable_rows(x)
+            if len(not_finite):
+                raise DataError(f"{name}: row {not_finite[0]} {NOT_FINITE}")
+            return cls(name, None, x)
         height, width, _ = images.image_shape
         changed: dict[str, Any] = {
             "test": None,

@@ -113,8 +113,8 @@ def opened(given: Settings) -> Iterator[Opened]:
     check_places(experiment, given.out, *given.space.files())
     if given.against is not None:
         _check_not_in(given.against, experiment, given.out)
-    again = {"fresh": given.fresh, "update": given.update}
-    experiment = begin(experiment, given.out, **again)
+    fresh, update = given.fresh, given.update
+    experiment = begin(experiment, given.out, fresh=fresh, update=update)
     model = given.space.trained_before()
     whole_images = experiment.needs_whole_images()
     images = load_train_split(experiment.dataset, experiment.data, whole=whole_images)
@@ -137,7 +137,7 @@ def opened(given: Settings) -> Iterator[Opened]:
     x = given.space.given(images)
     with (
         connect(given.address) as cluster,
-        open_job(experiment, given.out, whole, cluster, **again) as job,
+        open_job(experiment, given.out, whole, cluster, fresh=fresh, update=update) as job,
         ray_failures(job.store.place(LOGS)),
         job.class_map() as map,
     ):

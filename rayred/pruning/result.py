@@ -94,14 +94,16 @@ class Pruned:
         Raises
         ------
         ValueError
-            The trees do not reach so far, or there are none.
+            The trees do not reach so far, or there are none, or the images were compared with those
+            of another data set.
         """
+        if self.of_owned is not None:
+            raise ValueError("what another data set has depends on the cut too: prune again")
         before = self.chosen.choice
         choice = replace(before, cut=Cut(keep, distance))
         clustered = self._reaching(distance)
         [(chosen, summary)] = clustered.choose([choice])
-        summary = replace(summary, known=self.summary.known)
-        return Pruned(None, chosen, summary, clustered, self.of_owned)
+        return Pruned(None, chosen, summary, clustered)
 
     def labels(self, height: float) -> NDArray[np.int64]:
         """Return the group of each image at a cosine distance, (N,) int64, with no new clustering.

@@ -26,7 +26,7 @@ VERIFIED = "verified"
 KEPT = "kept.npy"
 """File of the kept rows."""
 DIGITS = 3
-"""Significant digits of the share that is not kept, by which the study knows the subset."""
+"""Significant digits of the share that is kept, or is not, by which the study knows the subset."""
 
 
 def verify(
@@ -97,13 +97,19 @@ def _experiment(
             given[group][name] = "auto"
     if pruned.data.test == pruned.dataset:  # as pruning tests its reference on the images
         given["data"]["test"] = None
-    fraction = 1 - float(f"{1 - share:.{DIGITS}g}")
     given["sweep"] = {
-        "fractions": [1.0, round(fraction, 12)],
+        "fractions": [1.0, _rounded(share)],
         "selectors": [GIVEN, "random"],
         "subset": str(rows),
     }
     return override_experiment(given, "verify", overrides)
+
+
+def _rounded(share: float) -> float:
+    """Return a share of less than 1, rounded so that it is neither 0 nor 1."""
+    if share < 0.5:
+        return float(f"{share:.{DIGITS}g}")
+    return round(1 - float(f"{1 - share:.{DIGITS}g}"), 12)
 
 
 def _check_same(folder: Path, before: NDArray[np.uint8], dataset: Dataset) -> None:

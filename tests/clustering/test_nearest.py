@@ -39,6 +39,23 @@ def test_of_equal_rows_it_is_the_first(monkeypatch):
     assert nearest_rows(np.array([[3.0, 4], [6, 8], [5, 0]]), others).other.tolist() == [1, 1, 3]
 
 
+def test_an_equal_row_is_nearer_than_one_that_differs_in_the_last_bit():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 16)).astype(np.float32)
+    siblings = x.copy()
+    siblings[:, 3] = np.nextafter(siblings[:, 3], np.float32(9))
+    found = nearest_rows(x, np.concatenate([siblings, x]))
+    assert found.other.tolist() == list(range(300, 600))
+    assert not found.distance.any()
+
+
+def test_equal_rows_of_equal_rows_end():
+    x = np.tile(np.arange(1.0, 9), (700, 1))
+    found = nearest_rows(x, x)
+    assert not found.other.any()
+    assert not found.distance.any()
+
+
 def test_other_columns_are_refused():
     with pytest.raises(ValueError, match="2 columns, where there are 3"):
         nearest_rows(np.ones((2, 3)), np.ones((4, 2)))

@@ -124,6 +124,8 @@ def test_embeddings_are_compared_with_embeddings(tmp_path):
     assert small.groups["row"].tolist() == rest.tolist()
     assert small.n_rows == len(x)
     assert small.n_images == len(small.kept) + small.summary.discarded + len(small.known)
+    with pytest.raises(ValueError, match="prune again"):
+        small.at(distance=0.01)
     trees = grow_trees(x[rest], labels[rest], 1 / len(rest), Linkage(), max_distance=0.05)
     (kept,) = kept_rows(x[rest], trees, [Cut(max_distance=0.05).counts(trees)], Linkage())
     assert small.kept.tolist() == rest[kept].tolist()
@@ -148,6 +150,7 @@ def test_the_reference_of_an_earlier_run_makes_the_embeddings(finished, tmp_path
         ({"against": "digits", "embeddings": "x.npy"}, ConfigError, "embeddings are compared with"),
         ({"against": "folder:old", "out": "old/small", "pixels": True}, ConfigError, "lies in"),
         ({"against": "x.npy", "embeddings": "y.npy"}, DataError, "4 columns, where there are 5"),
+        ({"against": "z.npy", "embeddings": "y.npy"}, DataError, "z.npy: row 1 has a value that is NaN"),
         ({"reference": "old", "keep": 0.5}, RunFolderError, "no run folder"),
         ({"reference": "old", "pixels": True, "keep": 0.5}, ConfigError, "give one of embeddings"),
     ],
@@ -156,6 +159,7 @@ def test_what_does_not_go_together_is_refused(tmp_path, monkeypatch, options, er
     monkeypatch.chdir(tmp_path)
     Path("old").mkdir()
     np.save("x.npy", np.ones((3, 4)))
+    np.save("z.npy", np.array([[1.0] * 5, [np.inf] * 5]))
     np.save("y.npy", np.random.default_rng(0).normal(size=(1297, 5)))
     given = {"keep": None, "out": "small", **options}
     if given["keep"] is None:

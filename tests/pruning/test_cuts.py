@@ -171,6 +171,13 @@ def test_other_embeddings_of_the_same_images_have_to_be_asked_for(pets, tmp_path
     assert np.array_equal(np.load(tmp_path / "small" / "kept.npy"), second.kept)
 
 
+def test_other_labels_of_the_same_embeddings_have_trees_of_their_own(pets):
+    pruned(pets, "labels", "--keep", "0.3", "--unlabelled")
+    out, _ = pruned(pets, "labels", "--keep", "0.3", "--update")
+    table = pq.read_table(out / "groups.parquet").to_pandas()
+    assert table[table["kept"]].groupby("class").size().to_dict() == {"cat": 6, "dog": 3}
+
+
 def test_the_same_from_python(pets):
     given = {"embeddings": pets / "x.npy", "overrides": [f"data.root={pets / 'root'}"]}
     dataset, out = f"folder:{pets / 'pets'}", pets / "python"

@@ -81,6 +81,28 @@ def test_rows_of_parquet_files_keep_all_columns(home, tmp_path, rows):
     assert found.to_pylist() == everything.take(rows).to_pylist()
 
 
+def test_every_type_and_compression_is_written(tmp_path):
+    rows = pa.table({
+        "image": structs(*range(9)),
+        "view": pa.array([f"text {row}" for row in range(9)], pa.string_view()),
+        "large": pa.array([bytes([row]) for row in range(9)], pa.large_binary()),
+        "nested": [{"a": [row], "b": {"c": row}} for row in range(9)],
+    })  # fmt: skip
+    path, chosen = tmp_path / "x.parquet", [0, 1, 4, 8]
+    codecs = {"view": "zstd", "large": "NONE", "nested.b.c": "gzip"}
+    pq.write_table(rows, path, compression=codecs, row_group_size=4)
+    file = ParquetFile("file:///", str(path), path.stat().st_size, 0, "image", 9)
+    ParquetRows((file,), str(tmp_path / "root"), None).write(np.array(chosen), tmp_path / "data")
+    written = pq.ParquetFile(tmp_path / "data" / "x.parquet")
+    assert written.read().to_pylist() == [rows.to_pylist()[row] for row in chosen]
+    found, expected = (
+        {one.path_in_schema: one.compression for one in map(group.column, range(group.num_columns))}
+        for group in (written.metadata.row_group(0), pq.read_metadata(path).row_group(0))
+    )
+    assert found == expected
+    assert written.num_row_groups == 3
+
+
 @pytest.mark.parametrize("name", ["alone", "two"])
 def test_rows_of_a_saved_data_set_keep_all_columns(home, tmp_path, name):
     source = HubRows(str(home / name), "train", "image", "")

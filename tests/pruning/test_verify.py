@@ -11,6 +11,7 @@ import pytest
 from rayred import verify
 from rayred.data import load_dataset
 from rayred.errors import ConfigError, DataError, RunFolderError
+from rayred.pruning.verifying import _rounded
 from rayred.selection import load_subsets
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
@@ -62,6 +63,31 @@ def test_it_is_a_study_of_the_kept_images_and_of_random_ones(small):
     again = rayred_here("verify", small, "--trials", "1")
     assert again.returncode == 0
     assert again.stdout == done.stdout
+
+
+def test_as_many_other_images_are_another_study(small, tmp_path):
+    folder = tmp_path / "small"
+    shutil.copytree(small, folder)
+    first = verify(folder, overrides=["sweep.trials=1"])
+    kept = np.load(folder / "kept.npy")
+    labels = load_dataset("digits").train.labels
+    gone = np.setdiff1d(np.arange(len(labels)), kept)
+    swapped = next(row for row in kept if labels[row] == labels[gone[0]])
+    others = np.sort(np.append(kept[kept != swapped], gone[0]))
+    np.save(tmp_path / "others.npy", others)
+    (tmp_path / "others.npy").replace(folder / "kept.npy")
+    second = verify(folder, overrides=["sweep.trials=1"])
+    assert second.folder == first.folder == folder / "verified"
+    subsets = load_subsets(second.folder / "subsets")
+    (given,) = (rows for name, rows in subsets.items() if name.startswith("given"))
+    assert given.tolist() == others.tolist()
+
+
+@pytest.mark.parametrize(
+    ("share", "rounded"), [(0.94987, 0.9499), (1 - 1 / 50_000, 0.99998), (3e-5, 3e-5), (0.5, 0.5)]
+)
+def test_shares_are_rounded_to_neither_0_nor_1(share, rounded):
+    assert _rounded(share) == rounded
 
 
 def test_without_a_test_split_it_asks_for_one(tmp_path):
