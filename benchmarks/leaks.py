@@ -6,10 +6,9 @@ share of the planted ones that it finds. What it finds beside them is counted ap
 sets leak too: look at the tables of ``rayred check`` for those.
 
 Beside it: the seconds of the products of all pairs in float32, half of them, by torch alone, which
-the search for near copies contains; and with ``--rival`` the pHash and dHash of `imagededup`, if
-that is installed, on the same images.
+the search for near copies contains.
 
-    .venv/bin/python -m benchmarks.leaks parquet:TRAIN_GLOB --test TEST_GLOB [--rival]
+    .venv/bin/python -m benchmarks.leaks parquet:TRAIN_GLOB --test TEST_GLOB
 """
 
 from __future__ import annotations
@@ -75,8 +74,10 @@ ALTERATIONS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def plant(train: Split, test: Split) -> tuple[Split, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the test split with its first images replaced, and the number and source of each.
+def plant(
+    train: Split, test: Split, share: float = SHARE
+) -> tuple[Split, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the test split with a share of its images replaced, and the number and source of each.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def plant(train: Split, test: Split) -> tuple[Split, NDArray[np.int64], NDArray[
         The split; the number of the alteration of each replaced image; the training image.
     """
     rng = np.random.default_rng(0)
-    n = int(SHARE * len(test))
+    n = int(share * len(test))
     source = rng.permutation(len(train))[:n]
     alteration = np.arange(n) % len(ALTERATIONS)
     alter, images = list(ALTERATIONS.values()), np.array(test.images[np.arange(len(test))])
@@ -142,34 +143,6 @@ def _half_product(x: NDArray[Any]) -> float:
     return time.perf_counter() - started
 
 
-def rival(train: Split, test: Split, alteration: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the same of `imagededup`, at the same numbers of bits."""
-    from imagededup.handlers.search.retrieval import HashEval
-    from imagededup.methods import DHash, PHash
-
-    tables: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
-    images = np.concatenate([split.images[np.arange(len(split))] for split in (train, test)])
-    for method in (PHash(verbose=False), DHash(verbose=False)):
-        title = type(method).__name__
-        started = time.perf_counter()
-        codes = [method.encode_image(image_array=image) for image in images]
-        seconds[f"{title}: looking at all images"] = time.perf_counter() - started
-        known = {str(row): code for row, code in enumerate(codes[: len(train)])}
-        asked = {str(row): code for row, code in enumerate(codes[len(train) :])}
-        for _, bits in LIMITS:
-            started = time.perf_counter()
-            search = HashEval(
-                known, asked, method.hamming_distance, False, bits, "brute_force_cython"
-            )
-            matches = search.retrieve_results()
-            seconds[f"{title}: finding, {bits} bits"] = time.perf_counter() - started
-            has = np.array([bool(matches[str(row)]) for row in range(len(test))])
-            table = tables.setdefault(f"{bits} bits", {})
-            table[title] = recall_rows({"found": has}, alteration)
-    return {"tables": tables, "seconds": {name: round(one, 1) for name, one in seconds.items()}}
-
-
 def main() -> None:
     """Plant, find, print a table for each limit, and write ``docs/results/leaks.json``."""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
@@ -178,7 +151,6 @@ def main() -> None:
     )
     parser.add_argument("dataset", help="cifar10, or parquet:GLOB with --test")
     parser.add_argument("--test", help="data.test")
-    parser.add_argument("--rival", action="store_true", help="imagededup too")
     given = parser.parse_args()
     dataset = load_dataset(given.dataset, Data(test=given.test, load="memory"))
     test, alteration, _ = plant(dataset.train, dataset.test)
@@ -186,8 +158,6 @@ def main() -> None:
         "images": {"train": len(dataset.train), "test": len(test), "planted": len(alteration)},
         "rayred": ours(dataset.train, test, alteration),
     }
-    if given.rival:
-        figures["imagededup"] = rival(dataset.train, test, alteration)
     for title, table in figures["rayred"]["tables"].items():
         print(f"\n{title}")
         ways = list(next(iter(table.values())))
