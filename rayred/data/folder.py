@@ -52,7 +52,8 @@ def list_folder(
         There is no such folder, split or class, or the layout is not clear.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected {folder}/{split}/CLASS/IMAGE files")
+        above = folder if whole else folder / split
+        raise DataError(f"{folder}: no such folder; expected {above}/CLASS/IMAGE files")
     if data.unlabelled:
         return _list_all(folder)
     train = next((name for name in TRAIN_NAMES if (folder / name).is_dir()), None)

@@ -136,7 +136,7 @@ def prune(
     space = Space(embeddings, pixels, unlabelled, model, weights, reference)
     _check_by(by, cut, representative)
     if against is not None and max_distance is None:
-        raise ConfigError("prune: against a data set goes by a distance: give max_distance")
+        raise ConfigError("prune: --against goes by a distance: give --max-distance")
     settings = Settings(
         dataset,
         Path(out),

@@ -92,7 +92,7 @@ class Opened:
         if self.owned is None or self.nearest is None:
             return self
         if distance is None:
-            raise ConfigError("prune: against a data set goes by a distance: give max_distance")
+            raise ConfigError("prune: --against goes by a distance: give --max-distance")
         known = Known.within(self.images, self.owned, self.nearest, distance)
         rest = np.setdiff1d(np.arange(len(self.images)), known.place)
         images, x = known.others(), self.x.value[rest]

@@ -124,18 +124,23 @@ def _evidence(cell: Cell) -> str:
 def _missing_trials(cell: Cell, full: Cell, margin: float) -> str:
     """Return how many trials would decide an undecided comparison, or why none would."""
     if min(cell.trials, full.trials) < 2:
-        return "it takes two trials at least: rayred run FILE --trials 2"
+        return f"it takes two trials at least: {_command(cell)} --trials 2"
     if cell.difference_interval is None:
         return "trials without any spread can be judged only with the number of test images"
     if cell.trials_to_decide is not None:
         needed = cell.trials_to_decide
-        return f"about {needed} trials would decide: rayred run FILE --trials {needed}"
+        return f"about {needed} trials would decide: {_command(cell)} --trials {needed}"
     if (cell.difference or 0) >= margin:
         return "as it looks, the subset is better than the full set by more than the margin"
     images = ""
     if cell.image_error is not None:
         images = f", as the error of the test images alone is ±{cell.image_error:.2f} points"
     return f"{MOST_TRIALS:,} trials would not decide{images}"
+
+
+def _command(cell: Cell) -> str:
+    """Return the command that makes more trials of a study."""
+    return "rayred verify DIR" if cell.selector == GIVEN else "rayred run FILE"
 
 
 def _random_outcome(cell: Cell) -> str:

@@ -190,6 +190,8 @@ def test_a_given_subset_is_what_the_verdict_is_about():
     assert "the only training on the given subset failed" in failed.sentence
     worse = judge("pets", results(full_100=FULL, given_90=drop), 0.25).sentence
     assert "training on the given 90 % subset is worse" in worse
+    once = judge("pets", results(full_100=FULL[:1], given_90=FULL[:1]), 0.25).sentence
+    assert "two trials at least: rayred verify DIR --trials 2" in once
 
 
 def by_image(selector: str, fraction: float, *correct: str) -> list[TrialResult]:
