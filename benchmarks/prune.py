@@ -3,11 +3,11 @@
 The images of a data set's training split are written as PNG into Parquet files, as hubs have them;
 then `rayred.prune` keeps 90 % of each class, from the call to the tables on disk, the start of Ray
 included and imports left out. Two spaces are compared: ``pixels`` has no network, and ``reference``
-embeds by a ResNet-8 that is trained for a few steps before.
+embeds by the ResNet-8 of an earlier run, which was trained for a few steps.
 
 The bare pieces know the files and check and write nothing: Pillow in as many threads as there are
-cores; the thumbnails, or a plain loop of as many training steps and one forward pass of the same
-network in torch; and the linkage of each class with its representatives. Both take turns, each in
+cores; the thumbnails, or one forward pass of the same network in a plain loop of torch; and the
+linkage of each class with its representatives. Both take turns, each in
 a process of its own.
 
     .venv/bin/python -m benchmarks.prune parquet:TRAIN_GLOB [--images N] [--rounds N]
@@ -38,18 +38,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.record import print_table, write_results
-from benchmarks.training import bare_training, make_task, png
+from benchmarks.training import png
 from rayred import prune
 from rayred.config import Data
 from rayred.data import Dataset, Split, load_train_split
 from rayred.data.thumbnails import thumbnails
 from rayred.linkage import complete_linkage, representatives
-from rayred.models import build_model
+from rayred.models import ModelSpec, build_model
 from rayred.training.batches import EVALUATION_BATCH
 
 KEEP = 0.9
 STEPS = 20
-"""Training steps of the reference."""
+"""Training steps of the earlier run's reference."""
+EARLIER = "earlier"
+"""Folder of that run."""
 FILES = 4
 CHUNK = 256
 """Images that a thread of bare decoding takes at a time."""
@@ -67,17 +69,21 @@ def write_parquet(folder: Path, split: Split, n: int) -> None:
         pq.write_table(table, folder / f"train-{number}.parquet")
 
 
+def settings(folder: Path) -> dict[str, Any]:
+    """Return data set and settings of all calls of `prune`."""
+    overrides = ["model=resnet8", f"train.steps={STEPS}", f"data.root={folder / 'root'}"]
+    return {"dataset": f"parquet:{folder}/train-*.parquet", "keep": KEEP, "overrides": overrides}
+
+
 def ours(folder: Path, space: str) -> dict[str, float]:
     """Prune by rayred, and return the seconds that it takes."""
-    overrides = ["model=resnet8", f"train.steps={STEPS}", f"data.root={folder / 'root'}"]
     with tempfile.TemporaryDirectory(dir=folder) as out:
         started = time.perf_counter()
         prune(
-            f"parquet:{folder}/train-*.parquet",
-            KEEP,
-            Path(out) / "pruned",
+            out=Path(out) / "pruned",
             pixels=space == "pixels",
-            overrides=overrides,
+            reference=folder / EARLIER if space == "reference" else None,
+            **settings(folder),
         )
         return {"rayred": time.perf_counter() - started}
 
@@ -100,11 +106,9 @@ def bare(folder: Path, space: str) -> dict[str, float]:
         with timed("thumbnails"):
             x = thumbnails(split)
     else:
-        dataset = Dataset("bare", split, split)
-        task = make_task(dataset, STEPS)
-        seconds["training"] = bare_training(task, dataset)
+        spec = ModelSpec.for_dataset("resnet8", Dataset("bare", split, split))
         with timed("one forward pass"):
-            x = embed(build_model(task.spec).eval(), images)
+            x = embed(build_model(spec).eval(), images)
     with timed("clustering"):
         for label in range(len(classes)):
             rows = x[labels == label]
@@ -175,6 +179,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         split = load_train_split(given.dataset, Data(load="memory"))
         write_parquet(Path(place), split, given.images)
+        prune(out=Path(place) / EARLIER, dry_run=True, **settings(Path(place)))
         rounds = {
             space: [measure_round(space, Path(place)) for _ in range(given.rounds)]
             for space in SPACES

@@ -6,7 +6,6 @@ Legend: n images of a training, N images, D embedding dimensions.
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import threading
 import time
@@ -180,7 +179,7 @@ class _Live:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self.loss = math.nan
+        self.loss: float | None = None  # until the first epoch ends
         self.last = 0.0
 
     def report(self, point: Point) -> None:
@@ -214,7 +213,8 @@ def _live_line(recipe: Train) -> Iterator[Queue | None]:
                     continue
                 except RayError:
                     return  # the training tells what is lost
-                bar.set_postfix_str(f"step {step:,} of {recipe.steps:,}, loss {loss:.3f}")
+                said = "" if loss is None else f", loss {loss:.3f}"
+                bar.set_postfix_str(f"step {step:,} of {recipe.steps:,}{said}")
                 bar.update(step * images - bar.n)
 
         thread = threading.Thread(target=draw, daemon=True)
