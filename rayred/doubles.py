@@ -208,7 +208,7 @@ def _keep(checked: Checked, folder: Path, without_leaks: SplitName | None, link:
     """Write the tables, and a split without leaks if one is wanted."""
     pictures = checked.pictures
     key = keys.check(
-        splits={name: one.digest for name, one in pictures.splits.items()},
+        splits={name: one.named_digest for name, one in pictures.splits.items()},
         x=keys.array(pictures.x) if checked.given else "",
         limits=asdict(checked.limits),
     )

@@ -223,9 +223,9 @@ def report(*, study: str, name: str, parts: Values) -> str:
     return digest("report", 1, {"study": study, "name": name, "parts": parts})
 
 
-def scores(*, dataset: str, trees: str) -> str:
-    """Return the key of the images' redundancy, by the digests of the data set and the trees."""
-    return digest("scores", 1, {"dataset": dataset, "trees": trees})
+def scores(*, images: str, trees: str) -> str:
+    """Return the key of the images' redundancy, by the digests of the images, named, and trees."""
+    return digest("scores", 2, {"images": images, "trees": trees})
 
 
 def cut_trees(*, embeddings: str, labels: str, linkage: Values, cut: Values) -> str:
@@ -246,10 +246,10 @@ def cut_trees(*, embeddings: str, labels: str, linkage: Values, cut: Values) -> 
     return digest("cut-trees", 2, inputs)
 
 
-def pruned(*, dataset: str, embeddings: str, trees: str, kept: str, choice: Values) -> str:
+def pruned(*, images: str, embeddings: str, trees: str, kept: str, choice: Values) -> str:
     """Return the key of a smaller data set, by the digests of what it is made of and its choice."""
-    inputs = {"dataset": dataset, "embeddings": embeddings, "trees": trees, "kept": kept}
-    return digest("pruned", 2, {**inputs, "choice": choice})
+    inputs = {"images": images, "embeddings": embeddings, "trees": trees, "kept": kept}
+    return digest("pruned", 3, {**inputs, "choice": choice})
 
 
 def kept_rows(*, pruned: str, source: str) -> str:
@@ -271,7 +271,7 @@ def check(*, splits: Mapping[str, str], x: str, limits: Values) -> str:
     Parameters
     ----------
     splits
-        Content digest of each split by name.
+        Digest of the images of each split, and of their names, by the split's name.
     x
         Digest of the embeddings that are compared; empty where thumbnails are.
     limits

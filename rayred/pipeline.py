@@ -213,7 +213,7 @@ def score_images(store: Store, train: Split, trees: Made[ClassTrees]) -> None:
         classes = [train.classes[label] for label in train.labels]
         return ScoredImages(Scores.of(trees.value), train.rows, train.names, classes)
 
-    key = keys.scores(dataset=train.digest, trees=trees.digest)
+    key = keys.scores(images=train.named_digest, trees=trees.digest)
     store.keep(SCORES, key, score)
 
 
@@ -225,7 +225,7 @@ def find_leaks(job: Job) -> None:
     if Pictures.bytes_of(splits) > memory_to_use():
         logger.info("check: there is not enough memory here to compare all images")
         return
-    digests = {name: one.digest for name, one in splits.items()}
+    digests = {name: one.named_digest for name, one in splits.items()}
     key = keys.check(splits=digests, x="", limits=asdict(limits))
     found = job.store.run(CHECKED, key, lambda: check_images(splits, limits)).value
     for note in leak_notes(found):

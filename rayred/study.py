@@ -15,7 +15,7 @@ from rayred.config import SEARCHED, Experiment, Sweep
 from rayred.config.file import dump_experiment
 from rayred.errors import RunFolderError
 from rayred.machines.environment import Environment
-from rayred.results.trial import TestSplit, Trial, TrialResult
+from rayred.results.trial import TestSplit, Trial, TrialResult, subject
 from rayred.search.results import Found
 from rayred.selection import subset_name
 from rayred.stages import (
@@ -185,7 +185,7 @@ def report_of(
         reference_curve=reference.value.curve,
         fraction=fraction,
         trees=trees.value,
-        kept=_semantic_subset(store, experiment, dataset, trees.value, fraction),
+        kept=_shown_subset(store, experiment, dataset, trees.value, fraction),
         trials=trials,
         test=test_split(store),
         verdict=verdict,
@@ -225,14 +225,15 @@ def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:
     return made
 
 
-def _semantic_subset(
+def _shown_subset(
     store: Store, experiment: Experiment, dataset: Dataset, trees: ClassTrees, fraction: float
 ) -> NDArray[np.int64]:
-    """Return the images of the semantic subset of a fraction, also where the study has none."""
+    """Return the images of the given or semantic subset, also where the study has none."""
     from rayred.clustering.groups import redundant_groups
     from rayred.training.stages import EMBEDDINGS, MEAN_SPACE
 
-    kept = _needed(store, SUBSETS).value.get(subset_name("semantic", fraction, 0))
+    ours = subject(experiment.sweep.selectors)
+    kept = _needed(store, SUBSETS).value.get(subset_name(ours, fraction, 0))
     if kept is not None:
         return dataset.train.places(kept)
     space: Stage[Any, NDArray[Any]] = MEAN_SPACE if experiment.selection.average else EMBEDDINGS

@@ -66,6 +66,11 @@ class Split:
         return len(self.labels)
 
     @property
+    def named_digest(self) -> str:
+        """Digest of the images and their names, for what is written by name."""
+        return digest_of(self.digest, "\0".join(self.names))
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height and width in pixels, and number of channels."""
         height, width, channels = self.images.shape[1:]

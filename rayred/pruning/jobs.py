@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Literal, get_args
@@ -151,7 +150,8 @@ def prune(
         against,
     )
     with opened(settings) as found:
-        found = found.without_known(max_distance)
+        if against is not None and max_distance is not None:
+            found = found.without_known(max_distance)
         job = found.job
         column = job.experiment.data.score_column if representative in BY_COLUMN else None
         choice = Choice(cut, representative, column, by, found.space, found.against())
@@ -170,10 +170,10 @@ def prune(
             )
         known = found.known
         if known is not None:
-            summary = replace(summary, known=len(known.place))
+            summary = summary.with_known(known)
         if not dry_run:
             key = keys.pruned(
-                dataset=job.dataset.digest,
+                images=found.images.named_digest,
                 embeddings=found.x.digest,
                 trees="" if trees is None else trees.digest,
                 kept=keys.array(chosen.kept),
@@ -263,7 +263,7 @@ def _at_distance(opened: Opened, cut: Cut) -> Summary:
     clustered = Clustered.of(rest, class_trees(rest, cut, keep=False).value, cut)
     [(_, summary)] = clustered.choose([Choice(cut)], map=rest.map, workers=rest.map.workers)
     assert rest.known is not None
-    return replace(summary, known=len(rest.known.place))
+    return summary.with_known(rest.known)
 
 
 def _check_known(name: str, value: str, known: Sequence[str]) -> None:

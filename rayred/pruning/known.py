@@ -101,7 +101,7 @@ class Owned:
     def sentence(self) -> str:
         """Return the data set in words, another text for other images or embeddings."""
         digest = keys.array(self.x) if self.images is None and self.x is not None else ""
-        digest = digest if self.images is None else self.images.digest
+        digest = digest if self.images is None else self.images.named_digest
         return f"{self.name} ({digest[:DIGEST]})"
 
 
@@ -135,6 +135,12 @@ class Known:
             "match": [names[image] for image in self.match],
             "distance": self.distance.tolist(),
         }
+
+    def farthest(self) -> tuple[str, str, float]:
+        """Return the known image farthest from what one has, that image, and their distance."""
+        one = int(self.distance.argmax())
+        ours, theirs = self.images.names, self.owned.names()
+        return ours[self.place[one]], theirs[self.match[one]], float(self.distance[one])
 
     def others(self) -> Split:
         """Return the images that are not known, of the classes that are left.

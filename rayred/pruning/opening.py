@@ -79,26 +79,21 @@ class Opened:
         """Return the data set that one has in words, if there is one."""
         return None if self.owned is None else self.owned.sentence()
 
-    def without_known(self, distance: float | None) -> Opened:
+    def without_known(self, distance: float) -> Opened:
         """Return the images of which the data set that one has holds none within a distance.
 
         Raises
         ------
-        ConfigError
-            There is no distance.
         DataError
             It holds all images.
         """
-        if self.owned is None or self.nearest is None:
-            return self
-        if distance is None:
-            raise ConfigError("prune: --against goes by a distance: give --max-distance")
+        assert self.owned is not None
+        assert self.nearest is not None
         known = Known.within(self.images, self.owned, self.nearest, distance)
         rest = np.setdiff1d(np.arange(len(self.images)), known.place)
         images, x = known.others(), self.x.value[rest]
-        scores = {name: values[rest] for name, values in self.scores.items()}
         digest = keys.array(x)
-        return replace(self, images=images, x=Made(x, digest, digest), scores=scores, known=known)
+        return replace(self, images=images, x=Made(x, digest, digest), scores={}, known=known)
 
 
 @contextmanager

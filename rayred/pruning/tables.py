@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from rayred.clustering.standing import Standing
 from rayred.data import Split
 from rayred.data.listing import one_line
 from rayred.files import write_array
+from rayred.pruning.known import Known
 from rayred.store import Stage
 
 Representative = Literal["centre", "largest", "oldest", "highest", "lowest"]
@@ -163,9 +164,17 @@ class Summary:
     largest_group: int
     """Images of the largest group."""
     farthest: tuple[str, str, float] | None
-    """Of the image farthest from what stands for it: its name, the other's, their distance."""
+    """Of the image not kept that is farthest from what stands for it, or is known: its name, the
+    other's, their distance."""
     known: int = 0
     """Further images not kept, since the data set that one has holds them already."""
+
+    def with_known(self, known: Known) -> Summary:
+        """Return the numbers with those of the images that another data set has."""
+        farthest = self.farthest
+        if len(known.place) and (farthest is None or known.distance.max() > farthest[2]):
+            farthest = known.farthest()
+        return replace(self, known=len(known.place), farthest=farthest)
 
     @classmethod
     def of(cls, chosen: Chosen, height: float) -> Summary:

@@ -114,7 +114,7 @@ def _draw_size_panel(axes: Axes, name: str, sizes: NDArray[np.int64], largest: i
 
 
 def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: float) -> None:
-    """Draw one row per group: class name, and images with the kept one boxed in green."""
+    """Draw one row per group: class name, and images, of which those kept are boxed in green."""
     columns = min(IMAGES_A_ROW, max((len(group.images) for group in groups), default=1))
     rows = max(1, len(groups))
     figure = Figure(figsize=(0.78 * columns + 1.5, 0.8 * rows + 0.6), layout="constrained")
@@ -127,14 +127,15 @@ def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: flo
         images = split.images[group.images[:columns]]
         for axes, image in zip(row, images, strict=False):
             axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        row[0].spines[:].set(visible=True, color=KEPT_COLOR, linewidth=3)
+        for axes in row[: group.kept]:
+            axes.spines[:].set(visible=True, color=KEPT_COLOR, linewidth=3)
         hidden = len(group.images) - columns
         label = _shortened(split.classes[group.label], 18)
         count = f"{len(group.images)} images" + (f",\n{hidden} not shown" if hidden > 0 else "")
         row[0].set_ylabel(
             f"{label}\n{count}", rotation=0, ha="right", va="center", fontsize=8, labelpad=8
         )
-    title = f"Redundant groups, {100 * fraction:g} % of every class kept (green: the kept image)"
+    title = f"Redundant groups, {100 * fraction:g} % of every class kept (green: kept)"
     figure.suptitle(title if groups else "No redundant groups", fontsize=10)
     _save(figure, path)
 

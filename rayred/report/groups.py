@@ -20,7 +20,9 @@ class Group:
     label: int
     """Index of the class."""
     images: NDArray[np.int64]
-    """(n,) int64, the members: the kept one first, the others in data set order."""
+    """(n,) int64, the members: those that are kept first, the others in data set order."""
+    kept: int
+    """How many of them are kept: one, but for a subset that was not chosen by these groups."""
 
 
 def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
@@ -41,7 +43,7 @@ def largest_groups(
     trees
         One tree per class.
     kept
-        (n,) int64, the images kept at the fraction, one of every cluster.
+        (n,) int64, the images kept at the fraction: of semantic subsets, one of every cluster.
     fraction, count
         Fraction of every class kept, and the largest number of groups to return.
 
@@ -59,5 +61,6 @@ def largest_groups(
         clusters = tree.labels(kept_images(len(rows), fraction))
         members = rows[clusters == int(np.argmax(sizes[label]))]
         first = np.isin(members, kept)
-        groups.append(Group(label, np.concatenate([members[first], members[~first]])))
+        ordered = np.concatenate([members[first], members[~first]])
+        groups.append(Group(label, ordered, int(first.sum())))
     return groups

@@ -93,7 +93,7 @@ def write_report(folder: Path, study: StudyReport) -> None:
         "Test accuracy against the size of the training set.": figures / "accuracy.png",
         f"Number of groups by size, {kept}; counts on a logarithmic axis.": figures
         / "group-sizes.png",
-        f"The largest redundant group of a class, {kept}. The image boxed in green is kept,"
+        f"The largest redundant group of a class, {kept}. Images boxed in green are kept,"
         " the others are left out.": figures / "groups.png",
     }
     redundant = sum(int((group > 1).sum()) for group in sizes)

@@ -14,8 +14,9 @@ from rayred.clustering.array_files import read_rows
 from rayred.data.dataset import Split
 from rayred.errors import DataError
 
-SHARE_DIFFERS = 0.005
-"""Most by which the share of images that are kept may differ from the fraction it goes by."""
+SHARE_DIFFERS = 0.01
+"""Most by which the share of images that are kept, or are not, may differ from what the fraction
+says, relative to itself."""
 
 
 def read_given(path: Path, train: Split, fraction: float) -> NDArray[np.int64]:
@@ -52,7 +53,7 @@ def read_given(path: Path, train: Split, fraction: float) -> NDArray[np.int64]:
             " network could learn then"
         )
     share = len(kept) / len(train)
-    if abs(share - fraction) > SHARE_DIFFERS:
+    if abs(share - fraction) > SHARE_DIFFERS * min(share, 1 - share):
         raise DataError(
             f"{path}: keeps {len(kept):,} of {len(train):,} images; sweep.fractions needs"
             f" {share:.4g}, not {fraction:g}"

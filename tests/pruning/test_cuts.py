@@ -253,3 +253,21 @@ def test_the_page_shows_what_goes_and_what_stays_for_it(tmp_path):
 
 def test_names_stay_in_one_line():
     assert one_line("cat/a\nb\r.png") == "cat/a\\nb\\r.png"
+
+
+def test_renamed_images_have_their_new_names_everywhere(pets):
+    out, _ = pruned(pets, "renamed", "--max-distance", "1e-6")
+    old, new = (pets / "pets" / "dog" / name for name in ("9.png", "99.png"))
+    old.rename(new)
+    try:
+        pruned(pets, "renamed", "--max-distance", "1e-6")
+        names = (out / "kept.txt").read_text().splitlines()
+        assert "dog/99.png" in names
+        assert "dog/9.png" not in names
+        assert sorted(path.name for path in (out / "images" / "dog").iterdir()) == sorted(
+            Path(name).name for name in names if name.startswith("dog/")
+        )
+        scores = pq.read_table(out / "scores.parquet")["name"].to_pylist()
+        assert "dog/99.png" in scores
+    finally:
+        new.rename(old)

@@ -45,3 +45,11 @@ def test_figures_can_be_drawn_of_one_class_and_of_no_group(tmp_path, channels):
     assert all(
         (tmp_path / f"{name}.png").stat().st_size > 0 for name in ("groups", "sizes", "accuracy")
     )
+
+
+def test_of_a_subset_chosen_otherwise_any_number_of_a_group_is_kept(groups_and_embeddings):
+    found, _ = groups_and_embeddings
+    for kept, first in (([1, 4, 8], [4, 8]), ([0, 1], []), ([2, 3], [2])):
+        chosen = [g for g in largest_groups(found.trees, np.array(kept), 0.7, 5) if g.label == 0]
+        assert chosen[0].kept == len(first)
+        assert chosen[0].images[: len(first)].tolist() == first

@@ -51,6 +51,7 @@ def train():
         ([0, -1, 5000], "2 of its rows are no images of the data set .first: row -1."),
         ([0, 1, 2], "keeps no image of class"),
         (range(1000), r"keeps 1,000 of 1,297 images; sweep.fractions needs 0.771, not 0.5"),
+        (range(1297), r"keeps 1,297 of 1,297 images; sweep.fractions needs 1, not 0.5"),
     ],
 )
 def test_what_is_no_such_subset_is_refused(tmp_path, train, rows, message):
