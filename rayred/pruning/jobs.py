@@ -231,7 +231,7 @@ def look(
         if found.nearest is not None:
             # Within the last ones, all images may be known.
             return [
-                _at_distance(found, Cut(max_distance=distance, floor=floor))
+                _at_distance(found, distance, floor)
                 for distance in distances_to_try(found.nearest)
                 if distance < found.nearest.distance.max()
             ]
@@ -257,9 +257,9 @@ def distances_to_try(nearest: Nearest) -> list[float]:
     return sorted({min(2.0, float(upwards.create_decimal(repr(float(one))))) for one in wanted})
 
 
-def _at_distance(opened: Opened, cut: Cut) -> Summary:
-    """Return what a cut does of images that are compared with those that one has."""
-    rest = opened.without_known(cut.max_distance)
+def _at_distance(opened: Opened, distance: float, floor: int) -> Summary:
+    """Return what a distance does of images that are compared with those that one has."""
+    rest, cut = opened.without_known(distance), Cut(max_distance=distance, floor=floor)
     clustered = Clustered.of(rest, class_trees(rest, cut, keep=False).value, cut)
     [(_, summary)] = clustered.choose([Choice(cut)], map=rest.map, workers=rest.map.workers)
     assert rest.known is not None
