@@ -72,21 +72,21 @@ class TrainedBefore:
         arrays = {name: weight.numpy() for name, weight in self.weights.items()}
         return keys.weights(arrays)
 
-    def check(self, images: Split) -> None:
-        """Refuse images that the network does not take; grey ones get three equal channels.
+    def check(self, images: Split, name: str) -> None:
+        """Refuse images of a data set that the network does not take; it takes grey for colour.
 
         Raises
         ------
         ConfigError
-            They are of another size, or have colours where the network takes grey ones.
+            They have another size, or have colours where the network takes grey ones.
         """
         if self.image_shape is None:
             return
         (*size, channels), (*theirs, colors) = self.image_shape, images.image_shape
         if size != theirs or colors > channels:
             raise ConfigError(
-                f"the model takes images of {_shape(self.image_shape)}, and these are"
-                f" {_shape(images.image_shape)}"
+                f"{name}: its images have {_shape(images.image_shape)}, and {self.name} takes"
+                f" {_shape(self.image_shape)}"
             )
 
     def sentence(self) -> str:
@@ -95,7 +95,6 @@ class TrainedBefore:
 
     def embed(self, job: Job, others: Split | None = None) -> Made[NDArray[np.float32]]:
         """Return the embeddings of all training images, or of `others`, (N, D) float32."""
-        self.check(job.dataset.train if others is None else others)
         logger.info("embeddings: %s", self.sentence())
         digest = job.dataset.digest if others is None else others.digest
         key = keys.embeddings(
@@ -109,7 +108,7 @@ class TrainedBefore:
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
-    return f"{shape[1]} × {shape[0]} pixels, {'grey' if shape[2] == 1 else 'in colour'}"
+    return f"{shape[1]} × {shape[0]} pixels in {'grey' if shape[2] == 1 else 'colour'}"
 
 
 def embed(job: Job, reference: Made[Trained], number: int = 0) -> Made[NDArray[np.float32]]:

@@ -252,6 +252,11 @@ def pruned(*, images: str, embeddings: str, trees: str, kept: str, choice: Value
     return digest("pruned", 3, {**inputs, "choice": choice})
 
 
+def nearest(*, x: str, others: str) -> str:
+    """Return the key of the nearest other row of each row, by the digests of both embeddings."""
+    return digest("nearest", 1, {"x": x, "others": others})
+
+
 def kept_rows(*, pruned: str, source: str) -> str:
     """Return the key of the rows that a smaller data set keeps of a table.
 

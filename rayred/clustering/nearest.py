@@ -8,6 +8,7 @@ array([1])
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,9 @@ class Nearest:
     """(N,) cosine distance to it, 0 to 2."""
 
 
-def nearest_rows(x: NDArray[Any], others: NDArray[Any]) -> Nearest:
+def nearest_rows(
+    x: NDArray[Any], others: NDArray[Any], report: Callable[[int], object] | None = None
+) -> Nearest:
     """Find the nearest other row of each row, exactly, in float64.
 
     Rows that are all zero are equal to each other and orthogonal to all others.
@@ -43,6 +46,8 @@ def nearest_rows(x: NDArray[Any], others: NDArray[Any]) -> Nearest:
     x, others
         (N, D) and (M, D) embeddings, all of them finite, M at least 1; for example memory maps, of
         which a part at a time is read.
+    report
+        Called with the number of rows of which the nearest is found since the last call.
 
     Raises
     ------
@@ -60,6 +65,8 @@ def nearest_rows(x: NDArray[Any], others: NDArray[Any]) -> Nearest:
             closer = measured < distance[rows]
             found[rows][closer] = start + other[closer]
             distance[rows][closer] = measured[closer]
+        if report is not None:
+            report(len(found[rows]))
     return Nearest(found, distance)
 
 

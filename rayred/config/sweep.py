@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import GROWS, RESULT, Float, Fraction, Int, Settings
+from rayred.config.base import GROWS, IMAGES, RESULT, Float, Fraction, Int, Settings
 from rayred.config.space import dotted
 
 SELECTORS = (
@@ -54,7 +54,7 @@ class Sweep(Settings):
         RESULT,
     ] = Field(["semantic", "random"])
     """Ways to choose images: semantic (the paper's), random, and those of docs/selectors.md."""
-    subset: Annotated[str | None, RESULT] = None
+    subset: Annotated[str | None, IMAGES] = None
     """File of rows (.npy) that the selector `given` keeps; random keeps as many of each class."""
     trials: Annotated[Int, Field(ge=1), GROWS] = 5
     """Trainings for each fraction below 1 and selector, and for the full set."""

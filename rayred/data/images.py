@@ -126,7 +126,7 @@ class Source(Protocol):
     def write(self, rows: NDArray[np.int64], folder: Path) -> None:
         """Write some rows, (n,) int64 ascending, with all columns into a folder that is not there.
 
-        They are in the layout that the source has: files of the same names and format.
+        They are in the layout that the source has, see the classes of sources.
 
         Raises
         ------

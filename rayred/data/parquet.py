@@ -163,7 +163,7 @@ def _write_rows(file: ParquetFile, rows: NDArray[np.int64], target: Path) -> Non
                         first = end
                     if runs:
                         writer.write_table(pa.Table.from_batches(runs, source.schema_arrow))
-    except pa.ArrowException as error:
+    except (FileNotFoundError, pa.ArrowException) as error:
         raise DataError(f"{file.path}: cannot be read: {error}") from error
 
 

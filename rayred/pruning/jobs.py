@@ -137,17 +137,17 @@ def prune(
     if against is not None and max_distance is None:
         raise ConfigError("prune: --against goes by a distance: give --max-distance")
     settings = Settings(
-        dataset,
-        Path(out),
-        space,
-        representative,
-        link,
-        overrides,
-        address,
-        fresh,
-        update,
-        by,
-        against,
+        dataset=dataset,
+        out=Path(out),
+        space=space,
+        representative=representative,
+        link=link,
+        overrides=overrides,
+        address=address,
+        fresh=fresh,
+        update=update,
+        by=by,
+        against=against,
     )
     with opened(settings) as found:
         if against is not None and max_distance is not None:
@@ -216,15 +216,13 @@ def look(
     """
     space = Space(embeddings, pixels, unlabelled, model, weights, reference)
     settings = Settings(
-        dataset,
-        Path(out),
-        space,
-        "centre",
-        "copy",
-        overrides,
-        address,
-        fresh,
-        update,
+        dataset=dataset,
+        out=Path(out),
+        space=space,
+        overrides=overrides,
+        address=address,
+        fresh=fresh,
+        update=update,
         against=against,
     )
     with opened(settings) as found:

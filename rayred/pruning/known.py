@@ -19,10 +19,10 @@ from rayred.clustering.array_files import read_embeddings
 from rayred.clustering.nearest import Nearest
 from rayred.config import Data
 from rayred.config.experiment import is_dataset_name
+from rayred.config.paths import absolute_dataset
 from rayred.data import LeftOut, Split, load_train_split
 from rayred.data.listing import one_line
 from rayred.errors import ConfigError, DataError
-from rayred.linkage.rows import NOT_FINITE, unusable_rows
 from rayred.store import Stage
 
 DIGEST = 8
@@ -69,11 +69,7 @@ class Owned:
                 " both, or for none"
             )
         if by_file:
-            x = read_embeddings(Path(name))
-            not_finite, _ = unusable_rows(x)
-            if len(not_finite):
-                raise DataError(f"{name}: row {not_finite[0]} {NOT_FINITE}")
-            return cls(name, None, x)
+            return cls(name, None, read_embeddings(Path(name)))
         height, width, _ = images.image_shape
         changed: dict[str, Any] = {
             "test": None,
@@ -99,10 +95,10 @@ class Owned:
         return [f"row {row}" for row in range(len(self.x))]
 
     def sentence(self) -> str:
-        """Return the data set in words, another text for other images or embeddings."""
+        """Return the data set in words: another text for other images or embeddings."""
         digest = keys.array(self.x) if self.images is None and self.x is not None else ""
         digest = digest if self.images is None else self.images.named_digest
-        return f"{self.name} ({digest[:DIGEST]})"
+        return f"{absolute_dataset(self.name)} ({digest[:DIGEST]})"
 
 
 @dataclass(frozen=True)
@@ -183,5 +179,16 @@ def _save(folder: Path, known: Known) -> None:
             writer.writerow([*named, f"{distance:.9g}"])
 
 
+def _save_nearest(folder: Path, nearest: Nearest) -> None:
+    np.savez(folder / "nearest.npz", other=nearest.other, distance=nearest.distance)
+
+
+def _load_nearest(folder: Path) -> Nearest:
+    with np.load(folder / "nearest.npz") as file:
+        return Nearest(file["other"], file["distance"])
+
+
+NEAREST = Stage[Nearest, Nearest]("nearest", _save_nearest, _load_nearest, shown=False)
+"""The nearest image that one has of each image."""
 KNOWN = Stage[Known, None]("known", _save, lambda _: None)
 """The table of the images that the data set that one has holds already."""

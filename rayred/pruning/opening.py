@@ -24,16 +24,19 @@ from rayred.embedding import TrainedBefore, embed
 from rayred.errors import ConfigError, DataError
 from rayred.files import Link, check_link
 from rayred.job import Job, begin, open_job
+from rayred.linkage.rows import NOT_FINITE, unusable_rows
 from rayred.machines.connect import connect
 from rayred.machines.failures import LOGS, ray_failures
 from rayred.outputs import Sources, check_output
 from rayred.places import check_places
-from rayred.pruning.known import Known, Owned
+from rayred.progress import progress_bar
+from rayred.pruning.known import NEAREST, Known, Owned
 from rayred.pruning.tables import BY_COLUMN, REFERENCE_SPACE, Representative
 from rayred.references import train_reference
 from rayred.selection import needs_scores
 from rayred.spaces import Space
 from rayred.store import Made
+from rayred.training.stages import OTHERS
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,12 @@ class Settings:
     dataset: str
     out: Path
     space: Space
-    representative: Representative
-    link: Link
     overrides: Sequence[str]
     address: str | None
     fresh: bool
     update: bool
+    representative: Representative = "centre"
+    link: Link = "copy"
     by: str = "semantic"
     against: str | None = None
 
@@ -90,6 +93,8 @@ class Opened:
         assert self.owned is not None
         assert self.nearest is not None
         known = Known.within(self.images, self.owned, self.nearest, distance)
+        if not len(known.place):
+            return replace(self, known=known)
         rest = np.setdiff1d(np.arange(len(self.images)), known.place)
         images, x = known.others(), self.x.value[rest]
         digest = keys.array(x)
@@ -122,7 +127,7 @@ def opened(given: Settings) -> Iterator[Opened]:
             " data set with --set data.score_column=NAME"
         )
     if model is not None:
-        model.check(images)
+        model.check(images, given.dataset)
     owned = None
     if given.against is not None:
         by_file = given.space.embeddings is not None
@@ -145,30 +150,46 @@ def opened(given: Settings) -> Iterator[Opened]:
             reference = train_reference(job)
             x, name, scores = embed(job, reference), REFERENCE_SPACE, reference.value.scores
             model = TrainedBefore.reference(reference.value)
-        nearest = None if owned is None else _nearest(job, images, x.value, owned, model)
+        if owned is None:
+            job.store.take({}, instead_of=OTHERS.name)
+            job.store.take({}, instead_of=NEAREST.name)
+        nearest = None if owned is None else _nearest(job, images, x, owned, model)
         yield Opened(job, images, x, map, scores, name, owned, nearest)
 
 
 def _nearest(
-    job: Job, images: Split, x: NDArray[Any], owned: Owned, model: TrainedBefore | None
+    job: Job, images: Split, x: Made[NDArray[Any]], owned: Owned, model: TrainedBefore | None
 ) -> Nearest:
-    """Return the nearest image that one has of each image, (N, D) embeddings `x`."""
+    """Return the nearest image that one has of each image; `x` are their (N, D) embeddings."""
+    ours = x.value
     if owned.x is not None:
-        theirs = owned.x
+        theirs, digest = owned.x, keys.array(owned.x)
     elif owned.images is not None and model is not None:
-        theirs = model.embed(job, owned.images).value
+        model.check(owned.images, owned.name)
+        embedded = model.embed(job, owned.images)
+        theirs, digest = embedded.value, embedded.digest
     else:
         assert owned.images is not None
         theirs = thumbnails(owned.images)
+        digest = keys.array(theirs)
         channels = images.image_shape[2], owned.images.image_shape[2]
         if channels == (1, 3):
-            x = np.repeat(x, 3, axis=1)
+            ours = np.repeat(ours, 3, axis=1)
         elif channels == (3, 1):
             theirs = np.repeat(theirs, 3, axis=1)
-    try:
-        return nearest_rows(x, theirs)
-    except ValueError as error:
-        raise DataError(f"{owned.name}: {error}") from error
+
+    def find() -> Nearest:
+        for name, values in ((job.experiment.dataset, ours), (owned.name, theirs)):
+            not_finite, _ = unusable_rows(values)
+            if len(not_finite):
+                raise DataError(f"{name}: embedding {not_finite[0]} {NOT_FINITE}")
+        try:
+            with progress_bar("nearest", "image", len(ours)) as bar:
+                return nearest_rows(ours, theirs, bar.update)
+        except ValueError as error:
+            raise DataError(f"{owned.name}: {error}") from error
+
+    return job.store.run(NEAREST, keys.nearest(x=x.digest, others=digest), find).value
 
 
 def _check_not_in(name: str, experiment: Experiment, out: Path) -> None:

@@ -33,8 +33,8 @@ class Pruned:
     """A data set made smaller."""
 
     folder: Path | None
-    """Folder with `kept.npy`, `kept.txt`, `discarded.csv`, `groups.parquet` and, of an image
-    folder, `images/`; None if nothing was written."""
+    """Folder with `kept.npy`, the tables, and `images/` or `data/`, see docs/own-data.md; None if
+    nothing was written."""
     chosen: Chosen = field(repr=False)
     """The images that are kept, and what stands for the others."""
     summary: Summary

@@ -25,7 +25,7 @@ CLASSES_HEADER = ("selector", "fraction", "worst class", "largest drop")
 def format_table(verdict: Verdict, found: Found | None = None) -> str:
     """Return one line per selector and fraction, then what else was found, and the verdict."""
     parts = [
-        _aligned([HEADER, *(_row(cell) for cell in verdict.cells)], left={0, 9}),
+        _aligned([HEADER, *(_row(cell) for cell in verdict.cells)], left={0, len(HEADER) - 1}),
         _classes(verdict.cells),
         [_against_random(one) for one in verdict.advantages],
         [] if found is None else [found.sentence()],

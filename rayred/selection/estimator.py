@@ -15,10 +15,12 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import Tags, TransformerTags, _safe_indexing
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from torch import Tensor
 
 from rayred.clustering.groups import redundant_groups
 from rayred.clustering.labels import rows_of_classes
 from rayred.config import Sweep
+from rayred.linkage.rows import as_matrix
 from rayred.selection import SELECTORS, Candidates, make_subsets
 
 
@@ -122,7 +124,8 @@ class SubsetSelector(BaseEstimator):  # type: ignore[misc]
             value = getattr(self, name)
             if isinstance(value, bool | np.bool_):  # True is a number to scikit-learn
                 raise InvalidParameterError(f"{name} must be a number. Got {value} instead.")
-        rows = validate_data(self, X, dtype=[np.float64, np.float32])
+        given = as_matrix(X) if isinstance(X, Tensor) else X
+        rows = validate_data(self, given, dtype=[np.float64, np.float32])
         keep = float(self.keep)
         labels = _labels(y, len(rows))
         groups = None

@@ -120,8 +120,9 @@ def adjusted_rand(
     """Return the adjusted Rand index of two groupings of each class, weighted by class size.
 
     Within a class it is 1 if the groups are equal, and 0 on average for random groups of these
-    sizes. It is averaged with the weights n_c / N: pairs of images of different classes, which no
-    reference groups, do not count as agreement.
+    sizes. It is averaged with the class sizes as weights: pairs of images of different classes,
+    which no reference groups, do not count as agreement. Nor do classes in which neither has a
+    group of two images, unless there are no others: then it is 1.
 
     Parameters
     ----------
@@ -138,8 +139,13 @@ def adjusted_rand(
     with warnings.catch_warnings():
         # Groups are many, as they should be here.
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        values = [adjusted_rand_score(a[rows], b[rows]) for rows in members]
-    return float(np.average(values, weights=[len(rows) for rows in members]))
+        grouped = [rows for rows in members if _has_groups(a[rows]) or _has_groups(b[rows])]
+        values = [adjusted_rand_score(a[rows], b[rows]) for rows in grouped]
+    return float(np.average(values, weights=list(map(len, grouped)))) if grouped else 1.0
+
+
+def _has_groups(group: NDArray[np.int64]) -> bool:
+    return len(np.unique(group)) < len(group)
 
 
 def load_overlaps(stored: Any) -> tuple[Overlap, ...]:

@@ -156,7 +156,7 @@ def test_the_reference_of_an_earlier_run_makes_the_embeddings(finished, tmp_path
         (
             {"against": "z.npy", "embeddings": "y.npy"},
             DataError,
-            "z.npy: row 1 has a value",
+            "z.npy: embedding 1 has a value",
         ),
         ({"reference": "old", "keep": 0.5}, RunFolderError, "no run folder"),
         ({"reference": "old", "pixels": True, "keep": 0.5}, ConfigError, "give one of embeddings"),
@@ -180,5 +180,5 @@ def test_what_does_not_go_together_is_refused(tmp_path, monkeypatch, options, er
 
 
 def test_images_that_the_reference_does_not_take_are_refused(home, finished, tmp_path):
-    with pytest.raises(ConfigError, match="images of 8 × 8 pixels, grey, and these are 8 × 8"):
+    with pytest.raises(ConfigError, match="have 8 × 8 pixels in colour, and resnet8 takes 8"):
         prune(f"folder:{home / 'new'}", 0.5, tmp_path / "small", reference=finished[0])

@@ -200,3 +200,11 @@ def test_the_example_in_the_docstring_is_true():
 
 def test_a_single_row_is_kept():
     assert SubsetSelector(keep=0.5).fit(rows(1)).get_support().tolist() == [True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tensors_of_a_network_are_taken_as_they_are(dtype):
+    x = torch.tensor(np.random.default_rng(0).normal(size=(20, 4)), dtype=dtype)
+    expected = SubsetSelector(keep=0.5).fit(x.float().numpy()).get_support()
+    found = SubsetSelector(keep=0.5).fit(x.requires_grad_()).get_support()
+    assert found.tolist() == expected.tolist()

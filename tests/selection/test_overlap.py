@@ -61,6 +61,11 @@ def test_adjusted_rand_is_the_mean_over_classes_weighted_by_their_sizes():
     # In the first class both have two pairs and none in common: (0 - 2·2/6) / (2 - 2·2/6) = -1/2.
     assert adjusted_rand(a, b, members) == pytest.approx((4 * -0.5 + 8 * 1) / 12)
     assert adjusted_rand(a, a, members) == 1
+    # A class in which nothing is merged says nothing.
+    alone = np.arange(100, 105)
+    both = [*members, np.arange(len(a), len(a) + 5)]
+    longer = np.concatenate([a, alone]), np.concatenate([b, alone[::-1]])
+    assert adjusted_rand(*longer, both) == adjusted_rand(a, b, members)
 
 
 def test_groups_of_single_images_are_equal_without_a_warning():
