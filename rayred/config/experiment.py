@@ -224,16 +224,11 @@ class Experiment(Settings):
                 found.append(self.with_settings(settings).linkage)
         return found
 
-    def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
-        """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
+    def given(self) -> dict[str, Any]:
+        """Return the settings by group, without those that follow from others.
 
-        Settings of `train` that equal their recipe's default, except `steps`, take the default of
-        the resulting recipe.
-
-        Raises
-        ------
-        pydantic.ValidationError
-            The settings do not fit together.
+        These are settings of `train` that equal their recipe's default, but for `steps`: so another
+        recipe or number of steps has its own.
         """
         given = self.model_dump()
         recipe = RECIPES[self.train.recipe]
@@ -242,6 +237,19 @@ class Experiment(Settings):
         del defaults["steps"]
         train = given["train"].items()
         given["train"] = {k: v for k, v in train if k not in defaults or v != defaults[k]}
+        return given
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
+        """Return the experiment with some settings replaced, as in ``{"train.lr": 0.2}``.
+
+        What follows from others, see `given`, follows from them anew.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            The settings do not fit together.
+        """
+        given = self.given()
         given["sweep"]["space"] = {}
         for key, value in settings.items():
             *groups, last = key.split(".")

@@ -90,7 +90,7 @@ def _experiment(
     """Return the study of the rows in a file, by the settings that they were chosen with."""
     if pruned.data.unlabelled:
         raise ConfigError("verify: the images were taken without labels, which a study trains on")
-    given = pruned.model_dump()
+    given = pruned.given()
     for key, mark in pruned.marks().items():
         if mark.fixed:  # this cluster may be another one
             group, _, name = key.partition(".")

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from rayred import verify
+from rayred.config import Train
 from rayred.data import load_dataset
 from rayred.errors import ConfigError, DataError, RunFolderError
-from rayred.pruning.verifying import _rounded
+from rayred.pruning.verifying import _experiment, _rounded
 from rayred.selection import load_subsets
+from rayred.store import Store
+from rayred.study import experiment_of
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
 from tests.faults.snapshots import snapshot
@@ -81,6 +84,15 @@ def test_as_many_other_images_are_another_study(small, tmp_path):
     subsets = load_subsets(second.folder / "subsets")
     (given,) = (rows for name, rows in subsets.items() if name.startswith("given"))
     assert given.tolist() == others.tolist()
+
+
+def test_steps_can_be_changed_without_what_follows_from_them(small):
+    pruned = experiment_of(Store(small))
+    assert pruned.train.steps == 10
+    given = _experiment(pruned, small / "kept.npy", 0.95, ["train.steps=400"])
+    assert given.train == Train(steps=400, batch_size=32)
+    assert given.sweep.fractions == [1.0, 0.95]
+    assert given.resources.device == "auto"
 
 
 @pytest.mark.parametrize(
