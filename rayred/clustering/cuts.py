@@ -61,7 +61,7 @@ class Cut:
                 f"max_distance is {self.max_distance!r}; expected a cosine distance, 0 to 2"
             )
         if self.common and self.keep is None:
-            raise ValueError("one height for all classes is what max_distance already is")
+            raise ValueError("a common share goes with keep: a largest distance is common already")
         if type(self.floor) is not int or self.floor < 1:
             raise ValueError(f"floor is {self.floor!r}; expected a whole number of 1 or more")
 

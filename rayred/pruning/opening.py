@@ -123,8 +123,8 @@ def opened(given: Settings) -> Iterator[Opened]:
         raise ConfigError("prune: oldest: images that are no files have no age; keep the largest")
     if given.representative in BY_COLUMN and images.scores is None:
         raise ConfigError(
-            f"prune: {given.representative}: by which numbers? Name a column of a parquet: or hf:"
-            " data set with --set data.score_column=NAME"
+            f"prune: {given.representative}: goes by a column of numbers of a parquet: or hf: data"
+            " set, named by --set data.score_column=NAME; other data sets have none"
         )
     if model is not None:
         model.check(images, given.dataset)

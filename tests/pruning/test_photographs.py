@@ -118,7 +118,7 @@ def test_the_image_of_the_highest_or_lowest_number_is_kept(tmp_path, source, rep
     assert small.kept.tolist() == [kept, 4]
     choice = json.loads((tmp_path / "small" / "choice.json").read_text())
     assert (choice["representative"], choice["column"]) == (representative, "quality")
-    with pytest.raises(ConfigError, match="by which numbers"):
+    with pytest.raises(ConfigError, match="goes by a column of numbers"):
         prune(name, None, tmp_path / "other", overrides=[root], **options)
     with pytest.raises(DataError, match="has no column 'price'"):
         prune(
