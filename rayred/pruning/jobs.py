@@ -54,7 +54,7 @@ def prune(
     weights: Path | str | None = None,
     reference: Path | None = None,
     pixels: bool = False,
-    against: str | None = None,
+    against: Path | str | None = None,
     unlabelled: bool = False,
     link: Link = "copy",
     dry_run: bool = False,
@@ -147,7 +147,7 @@ def prune(
         fresh=fresh,
         update=update,
         by=by,
-        against=against,
+        against=None if against is None else str(against),
     )
     with opened(settings) as found:
         if against is not None and max_distance is not None:
@@ -202,7 +202,7 @@ def look(
     weights: Path | str | None = None,
     reference: Path | None = None,
     pixels: bool = False,
-    against: str | None = None,
+    against: Path | str | None = None,
     unlabelled: bool = False,
     overrides: Sequence[str] = (),
     address: str | None = None,
@@ -223,7 +223,7 @@ def look(
         address=address,
         fresh=fresh,
         update=update,
-        against=against,
+        against=None if against is None else str(against),
     )
     with opened(settings) as found:
         if found.nearest is not None:
@@ -289,8 +289,6 @@ def _check_choice(job: Job, choice: Choice) -> None:
 
 
 def _rounded_away(images: Split, cut: Cut) -> list[str]:
-    return (
-        []
-        if cut.keep is None or cut.common
-        else emptied_classes(images, Sweep(fractions=[cut.keep]))
-    )
+    if cut.keep is None or cut.common:
+        return []
+    return emptied_classes(images, Sweep(fractions=[cut.keep]))

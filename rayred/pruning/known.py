@@ -6,6 +6,7 @@ Legend: N images, k of them known, M images that one has, D embedding dimensions
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from rayred.data import LeftOut, Split, load_train_split
 from rayred.data.listing import one_line
 from rayred.errors import ConfigError, DataError
 from rayred.store import Stage
+
+logger = logging.getLogger(__name__)
 
 DIGEST = 8
 """Digits by which two data sets of one name are told apart in words."""
@@ -47,8 +50,8 @@ class Owned:
         Parameters
         ----------
         name
-            A data set, of which all images are taken, at any depth and without labels; or a file
-            of embeddings.
+            A data set, of which the training split is taken, or all images of a folder at any
+            depth, without labels; or a file of embeddings.
         images
             The images that are compared with it.
         data
@@ -85,6 +88,8 @@ class Owned:
                 f"{name}: its images are {theirs[1]} × {theirs[0]} pixels, the others"
                 f" {width} × {height}; bring all to one size with --set data.image_size=SIDE"
             )
+        if owned.left_out:
+            logger.warning("%s: %d files or rows are left out", name, len(owned.left_out))
         return cls(name, owned)
 
     def names(self) -> Sequence[str]:
