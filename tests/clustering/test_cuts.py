@@ -100,7 +100,7 @@ def test_a_common_height_does_not_cluster_all_of_a_class():
         ({"max_distance": -0.1}, "max_distance is -0.1; expected a cosine distance, 0 to 2"),
         ({"max_distance": 2.1}, "max_distance is 2.1"),
         ({"max_distance": np.nan}, "max_distance is nan"),
-        ({"max_distance": 0.1, "common": True}, "one height for all classes"),
+        ({"max_distance": 0.1, "common": True}, "a common share goes with keep"),
         ({"keep": 0.5, "floor": 0}, "floor is 0"),
         ({"keep": 0.5, "floor": 1.5}, "floor is 1.5"),
     ],

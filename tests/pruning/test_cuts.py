@@ -146,7 +146,7 @@ def test_another_cut_has_to_be_asked_for_and_going_back_is_free(pets):
         (("--keep", "0.5", "--max-distance", "0.1"), "not allowed with argument"),
         (("--max-distance", "2.5"), "expected a cosine distance, 0 to 2"),
         (("--max-distance", "nan"), "expected a cosine distance, 0 to 2"),
-        (("--max-distance", "0.1", "--allocate", "common"), "one height for all classes"),
+        (("--max-distance", "0.1", "--allocate", "common"), "a common share goes with keep"),
         (("--keep", "0.5", "--floor", "0"), "expected a whole number of 1 or more"),
         (("--keep", "0.5", "--allocate", "rows"), "invalid choice"),
         (("--keep", "0.5", "--pixels"), "--pixels: not allowed with argument --embeddings"),

@@ -135,7 +135,9 @@ def test_the_same_from_python(home):
     small = prune(dataset, None, home / "python", max_distance=1e-9, **given)
     assert len(small.kept) == 6
     assert len(look(dataset, home / "python", **given)) == 10
-    with pytest.raises(ConfigError, match="give one of embeddings, a model and pixels"):
+    with pytest.raises(
+        ConfigError, match="give one of embeddings, a model, a reference and pixels"
+    ):
         prune(dataset, 0.5, home / "none", pixels=True, **given)
 
 

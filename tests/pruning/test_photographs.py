@@ -180,10 +180,8 @@ def test_without_labels_there_is_no_reference_model_and_no_study(photographs):
     album, out = photographs / "album", photographs / "small"
     done = rayred_here("prune", f"folder:{album}", "--unlabelled", "--keep", "0.5", "--out", out)
     assert done.returncode == 2
-    assert (
-        "no reference model can be trained; give --model NAME, --embeddings FILE or --pixels"
-        in done.stderr
-    )
+    ways = "--model NAME, --reference DIR, --embeddings FILE or --pixels"
+    assert f"no reference model can be trained; give {ways}" in done.stderr
     with pytest.raises(DataError, match="a study trains and tests on labels"):
         load_dataset(f"folder:{album}", Data(unlabelled=True))
     assert not out.exists()
