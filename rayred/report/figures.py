@@ -24,6 +24,8 @@ KEPT_COLOR = "#009e4d"
 LEGEND_COLUMNS = 3
 """Most entries side by side: more would not fit."""
 IMAGES_A_ROW = 12
+LEAST_WIDTH = 5.2
+"""Inches that the title of the groups takes."""
 CLASSES_SHOWN = 10
 
 
@@ -98,7 +100,7 @@ def draw_group_sizes(
         _draw_size_panel(axes, classes[shown[position]], sizes[shown[position]], largest)
     figure.supxlabel("images in the group", fontsize=10)
     figure.supylabel("groups", fontsize=10)
-    figure.suptitle(f"Groups by size, {100 * fraction:g} % of every class kept", fontsize=11)
+    figure.suptitle(f"Groups by size, cut at {100 * fraction:g} % of every class", fontsize=11)
     _save(figure, path)
 
 
@@ -117,7 +119,8 @@ def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: flo
     """Draw one row per group: class name, and images, of which those kept are boxed in green."""
     columns = min(IMAGES_A_ROW, max((len(group.images) for group in groups), default=1))
     rows = max(1, len(groups))
-    figure = Figure(figsize=(0.78 * columns + 1.5, 0.8 * rows + 0.6), layout="constrained")
+    size = max(LEAST_WIDTH, 0.78 * columns + 1.5), 0.8 * rows + 0.6
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_xticks([])
@@ -135,7 +138,7 @@ def draw_groups(path: Path, split: Split, groups: Sequence[Group], fraction: flo
         row[0].set_ylabel(
             f"{label}\n{count}", rotation=0, ha="right", va="center", fontsize=8, labelpad=8
         )
-    title = f"Redundant groups, {100 * fraction:g} % of every class kept (green: kept)"
+    title = f"Redundant groups, cut at {100 * fraction:g} % of every class (green: kept)"
     figure.suptitle(title if groups else "No redundant groups", fontsize=10)
     _save(figure, path)
 

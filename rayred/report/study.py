@@ -88,17 +88,17 @@ def write_report(folder: Path, study: StudyReport) -> None:
     draw_group_sizes(figures / "group-sizes.png", dataset.classes, sizes, fraction)
     groups = largest_groups(study.trees, study.kept, fraction, GROUPS_SHOWN)
     draw_groups(figures / "groups.png", dataset.train, groups, fraction)
-    kept = f"{100 * fraction:g} % of every class kept"
+    cut = f"cut at {100 * fraction:g} % of every class"
     captions = {
         "Test accuracy against the size of the training set.": figures / "accuracy.png",
-        f"Number of groups by size, {kept}; counts on a logarithmic axis.": figures
+        f"Number of groups by size, {cut}; counts on a logarithmic axis.": figures
         / "group-sizes.png",
-        f"The largest redundant group of a class, {kept}. Images boxed in green are kept,"
+        f"The largest redundant group of a class, {cut}. Images boxed in green are kept,"
         " the others are left out.": figures / "groups.png",
     }
     redundant = sum(int((group > 1).sum()) for group in sizes)
     facts = _facts(study) | {
-        "redundant groups": f"{redundant:,} of more than one image, with {kept}",
+        "redundant groups": f"{redundant:,} of more than one image, {cut}",
         "margin": f"±{study.verdict.margin:g} percentage points",
         **_origin(study.environment),
     }

@@ -79,7 +79,8 @@ def test_what_one_has_already_is_not_kept_and_the_match_is_named(home, tmp_path)
     assert [names[row] for row in np.load(out / "kept.npy")] == kept
     assert sorted(kept) == sorted(set(names) - COPIES.keys() - set(discarded["name"]))
     page = (out / "report.html").read_text()
-    assert f"3 are in {old} already" in page
+    assert "3 are there already" in page
+    assert f"In {old} already" in page
     assert page.count("b/3.png") > 0
     assert "10 of 14 images" in page
     # Another cut, without the old set: its table goes.
