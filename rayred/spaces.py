@@ -6,6 +6,7 @@ Legend: N images, D embedding dimensions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,8 @@ class Space:
             return {"image_size": Pretrained.named(self.model).side}
         if self.reference is None:
             return {"image_size": "auto"}
-        store = Store(self.reference)
-        data = experiment_of(store).data.model_dump(include=set(READ_AS))
-        height, width, _ = _reference(store).spec.image_shape
+        data = experiment_of(Store(self.reference)).data.model_dump(include=set(READ_AS))
+        height, width, _ = self._trained.spec.image_shape
         return {**data, "image_size": width if height == width else None}
 
     def trained_before(self) -> TrainedBefore | None:
@@ -110,8 +110,19 @@ class Space:
         if self.model is not None and self.weights is not None:
             return TrainedBefore.published(Pretrained.named(self.model), self.weights)
         if self.reference is not None:
-            return TrainedBefore.reference(_reference(Store(self.reference)))
+            return TrainedBefore.reference(self._trained)
         return None
+
+    @cached_property
+    def _trained(self) -> Trained:
+        """The reference model in the folder `reference`."""
+        assert self.reference is not None
+        trained = Store(self.reference).current(REFERENCE)
+        if trained is None:
+            raise RunFolderError(
+                f"{self.reference}: has no reference model, of rayred run or prune"
+            )
+        return trained.value
 
     def given(self, images: Split) -> Made[NDArray[Any]] | None:
         """Return what images are compared by, (N, D), or None if a model embeds them.
@@ -128,14 +139,6 @@ class Space:
         x = thumbnails(images)
         digest = keys.array(x)
         return Made(x, digest, digest)
-
-
-def _reference(store: Store) -> Trained:
-    """Return the reference model in a folder."""
-    trained = store.current(REFERENCE)
-    if trained is None:
-        raise RunFolderError(f"{store.path}: has no reference model, of rayred run or prune")
-    return trained.value
 
 
 def given_embeddings(path: Path, images: Split) -> Made[NDArray[Any]]:

@@ -101,8 +101,11 @@ class Owned:
 
     def sentence(self) -> str:
         """Return the data set in words: another text for other images or embeddings."""
-        digest = keys.array(self.x) if self.images is None and self.x is not None else ""
-        digest = digest if self.images is None else self.images.named_digest
+        if self.images is not None:
+            digest = self.images.named_digest
+        else:
+            assert self.x is not None
+            digest = keys.array(self.x)
         return f"{absolute_dataset(self.name)} ({digest[:DIGEST]})"
 
 
