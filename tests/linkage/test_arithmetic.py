@@ -56,6 +56,13 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_products() -> None:
+    """Let products have no setting of their own; `set_float32_matmul_precision` leaves one."""
+    for products in (backends.cuda.matmul, backends.mkldnn.matmul):
+        products.fp32_precision = "none"
+
+
 def test_what_all_of_torch_has_is_not_made_a_setting_of_products():
     products = backends.cuda.matmul
     before = products.fp32_precision
