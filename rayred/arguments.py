@@ -54,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
         help="largest cosine distance of two images of a group, 0 to 2, the same for all classes"
         " (default: --keep decides)",
     )
+    where.add_argument(
+        "--edited",
+        metavar="FILE",
+        type=Path,
+        help="images chosen by hand or on the page of the report: a kept.txt, or a discarded.csv of"
+        " those that are not kept (default: --keep decides)",
+    )
     prune.add_argument(
         "--allocate",
         metavar="{class,common}",

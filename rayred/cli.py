@@ -108,7 +108,7 @@ def _prune(given: argparse.Namespace) -> int:
         "update",
     )
     settings = {name: getattr(given, name) for name in names}
-    if given.keep is None and given.max_distance is None:
+    if all(cut is None for cut in (given.keep, given.max_distance, given.edited)):
         chosen = given.by, given.allocate, given.representative
         if chosen != ("semantic", "class", "centre"):
             raise ConfigError(
@@ -123,6 +123,7 @@ def _prune(given: argparse.Namespace) -> int:
         given.keep,
         given.out,
         max_distance=given.max_distance,
+        edited=given.edited,
         allocate=given.allocate,
         representative=given.representative,
         by=given.by,
@@ -131,7 +132,10 @@ def _prune(given: argparse.Namespace) -> int:
         **settings,
     )
     if given.dry_run:
-        show(summary_table([pruned.summary]))
+        if given.edited is None:
+            show(summary_table([pruned.summary]))
+        else:
+            show(f"{len(pruned.kept):,} of {pruned.n_images:,} images would be kept")
         show("nothing is pruned (--dry-run)")
         return 0
     if given.against is not None:

@@ -26,6 +26,8 @@ from rayred.errors import ConfigError, DataError, RunFolderError
 from rayred.files import Link, check_link, write_array
 from rayred.places import check_places
 from rayred.pruning.kept import keep_data
+from rayred.report.browser.widget import widget
+from rayred.report.checked import CheckReport, pairs_of, write_check_page
 from rayred.spaces import given_embeddings
 from rayred.store import Stage, Store, check_folder, open_store
 
@@ -78,6 +80,17 @@ class Checked:
     def without_leaks(self, split: SplitName = "train") -> NDArray[np.int64]:
         """Return the rows of a split whose images have no copy in the other one, (n,) int64."""
         return self.pictures.splits[split].rows[self._without_leaks(split)]
+
+    def show(self) -> Any:
+        """Return the pairs side by side, which a notebook shows; None if there are none.
+
+        Raises
+        ------
+        ConfigError
+            anywidget is not installed: ``pip install 'rayred[notebook]'``.
+        """
+        content = pairs_of(self.tables.pairs, self.pictures.splits)
+        return None if content is None else widget(content)
 
     def _without_leaks(self, split: SplitName) -> NDArray[np.int64]:
         """Return which images of a split have no copy in the other one."""
@@ -152,7 +165,7 @@ def check(
     pictures = Pictures.of(splits, given)
     checked = Checked(pictures, find(pictures, limits), limits, bool(given))
     if folder is not None:
-        _keep(checked, folder, without_leaks, link)
+        _keep(checked, experiment.dataset, folder, without_leaks, link)
     return checked
 
 
@@ -204,8 +217,10 @@ def _given(splits: dict[str, Split], files: dict[str, Path | None]) -> dict[str,
     return found
 
 
-def _keep(checked: Checked, folder: Path, without_leaks: SplitName | None, link: Link) -> None:
-    """Write the tables, and a split without leaks if one is wanted."""
+def _keep(
+    checked: Checked, name: str, folder: Path, without_leaks: SplitName | None, link: Link
+) -> None:
+    """Write the tables and the page, and a split without leaks if one is wanted."""
     pictures = checked.pictures
     key = keys.check(
         splits={name: one.named_digest for name, one in pictures.splits.items()},
@@ -216,12 +231,28 @@ def _keep(checked: Checked, folder: Path, without_leaks: SplitName | None, link:
         _check_is_of_a_check(store)
         store.begin(keys.digest("checked", 1, {"check": key, "without_leaks": without_leaks}))
         store.keep(CHECKED, key, lambda: checked.tables)
+        page = keys.digest("check-page", 1, {"check": key, "name": name})
+        store.keep(PAGE, page, lambda: _page(checked, name))
         if without_leaks is not None:
             kept, split = checked._without_leaks(without_leaks), pictures.splits[without_leaks]
             clean = keys.digest("clean", 1, {"check": key, "split": without_leaks})
             store.keep(CLEAN, clean, lambda: (split, kept))
             keep_data(store, split, kept, clean, link)
         store.finish()
+
+
+def _page(checked: Checked, name: str) -> CheckReport:
+    tables, limits = checked.tables, checked.limits
+    compared = "embeddings" if checked.given else "thumbnails"
+    return CheckReport(
+        name,
+        checked.pictures.splits,
+        tables.pairs,
+        tables.counts,
+        f"Images count as close up to a cosine distance of {limits.max_distance:g} of their"
+        f" {compared}, and hashes as nearly the same up to {limits.hash_bits} of {HASH_BITS} bits,"
+        " also turned and mirrored.",
+    )
 
 
 def _check_is_of_a_check(store: Store) -> None:
@@ -236,5 +267,7 @@ def _save_clean(folder: Path, clean: tuple[Split, NDArray[np.int64]]) -> None:
         file.writelines(f"{one_line(split.names[image])}\n" for image in kept)
 
 
+PAGE = Stage[CheckReport, None]("page", write_check_page, lambda _: None)
+"""The page, as ``report.html``."""
 CLEAN = Stage[tuple[Split, NDArray[np.int64]], None]("clean", _save_clean, lambda _: None)
 """The rows of a split that are not in the other one."""

@@ -220,12 +220,17 @@ def report(*, study: str, name: str, parts: Values) -> str:
     parts
         Digests of the contents of what it reports on, by stage.
     """
-    return digest("report", 1, {"study": study, "name": name, "parts": parts})
+    return digest("report", 2, {"study": study, "name": name, "parts": parts})
 
 
 def scores(*, images: str, trees: str) -> str:
     """Return the key of the images' redundancy, by the digests of the images, named, and trees."""
     return digest("scores", 2, {"images": images, "trees": trees})
+
+
+def exploration(*, space: str, trees: str) -> str:
+    """Return the key of what the group browser knows, by the digests of the space and trees."""
+    return digest("exploration", 1, {"space": space, "trees": trees})
 
 
 def cut_trees(*, embeddings: str, labels: str, linkage: Values, cut: Values) -> str:
@@ -255,6 +260,11 @@ def pruned(*, images: str, embeddings: str, trees: str, kept: str, choice: Value
 def nearest(*, x: str, others: str) -> str:
     """Return the key of the nearest other row of each row, by the digests of both embeddings."""
     return digest("nearest", 1, {"x": x, "others": others})
+
+
+def pruned_page(*, pruned: str) -> str:
+    """Return the key of the page of a smaller data set, by the key of that."""
+    return digest("pruned-page", 2, {"pruned": pruned})
 
 
 def kept_rows(*, pruned: str, source: str) -> str:

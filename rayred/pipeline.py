@@ -16,6 +16,7 @@ from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.pictures import Pictures
 from rayred.checking.tables import CHECKED, check_images, leak_notes
+from rayred.clustering.exploring import explore
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores
 from rayred.clustering.trees import ClassTrees
@@ -46,6 +47,7 @@ from rayred.search.trial import Judgement, hold_out
 from rayred.selection import Candidates, Subset, make_subsets
 from rayred.selection.given import read_given
 from rayred.stages import (
+    EXPLORATION,
     SCORES,
     SEARCH,
     SUBSETS,
@@ -151,6 +153,7 @@ def run_study(
             with job.class_map() as map:
                 trees = cluster_classes(job, space, map)
                 score_images(job.store, dataset.train, trees)
+                explore_groups(job, space, trees)
                 compare_references(job, embeddings, trees, map)
                 scores = scores_of(job, references)
                 subsets = choose_subsets(job, space, trees, scores, map)
@@ -215,6 +218,12 @@ def score_images(store: Store, train: Split, trees: Made[ClassTrees]) -> None:
 
     key = keys.scores(images=train.named_digest, trees=trees.digest)
     store.keep(SCORES, key, score)
+
+
+def explore_groups(job: Job, space: Made[NDArray[Any]], trees: Made[ClassTrees]) -> None:
+    """Keep what it takes to look at the groups at any cut, once the embeddings are gone."""
+    key = keys.exploration(space=space.digest, trees=trees.digest)
+    job.store.run(EXPLORATION, key, lambda: explore(space.value, trees.value))
 
 
 def find_leaks(job: Job) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rayred import keys
 from rayred.config import Experiment
@@ -60,6 +60,21 @@ class Study:
     """Why MLflow did not take all of the study; None if it did."""
     found: Found | None = None
     """The settings found by a search; None where nothing was searched for."""
+
+    def show(self) -> Any:
+        """Return the group browser, which a notebook shows.
+
+        Raises
+        ------
+        ConfigError
+            anywidget is not installed: ``pip install 'rayred[notebook]'``.
+        RunFolderError
+            The folder does not hold all that it takes.
+        """
+        from rayred.report.browser.widget import widget
+        from rayred.report.study import browsed
+
+        return widget(browsed(_report(Store(self.folder))))
 
 
 def report(path: Path | str, out: Path | str | None = None) -> Verdict:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from rayred.clustering.exploration import Exploration, load_exploration, save_exploration
 from rayred.clustering.scores import load_scores, save_scores
 from rayred.clustering.trees import load_trees, save_trees
 from rayred.config import Experiment
@@ -65,6 +66,10 @@ TEST_SPLIT = Stage[TestSplit, TestSplit]("test-split", _save_test, _load_test, s
 """The test images, with the class of each."""
 SEARCH = path_stage("search", "search.json", save_found, load_found)
 TREES = path_stage("trees", "trees.npz", save_trees, load_trees)
+EXPLORATION = Stage[Exploration, Exploration](
+    "exploration", save_exploration, load_exploration, shown=False
+)
+"""What the group browser needs to know of the training images."""
 OVERLAP = Stage[Sequence[Overlap], tuple[Overlap, ...]](
     "overlap", _save_overlaps, _load_overlaps, shown=False
 )

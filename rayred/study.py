@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred import keys
+from rayred.checking.partners import Relation
+from rayred.clustering.exploration import Exploration
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import SEARCHED, Experiment, Sweep
 from rayred.config.file import dump_experiment
+from rayred.config.sweep import GIVEN
 from rayred.errors import RunFolderError
 from rayred.machines.environment import Environment
 from rayred.results.trial import TestSplit, Trial, TrialResult, subject
@@ -21,6 +24,7 @@ from rayred.selection import subset_name
 from rayred.stages import (
     CONFIG,
     DATASET,
+    EXPLORATION,
     OVERLAP,
     REPORT,
     SEARCH,
@@ -35,6 +39,8 @@ from rayred.tracking.tracker import Tracker, tracking_uri
 from rayred.verdict import Verdict, judge
 
 if TYPE_CHECKING:
+    import pandas
+
     from rayred.data import Dataset, Split
     from rayred.report.study import StudyReport
 
@@ -186,6 +192,9 @@ def report_of(
         fraction=fraction,
         trees=trees.value,
         kept=_shown_subset(store, experiment, dataset, trees.value, fraction),
+        given=subject(experiment.sweep.selectors) == GIVEN,
+        exploration=_exploration(store, experiment, trees.value),
+        twice=_twice(store),
         trials=trials,
         test=test_split(store),
         verdict=verdict,
@@ -218,6 +227,14 @@ def leaks_of(store: Store, dataset: Dataset) -> list[str]:
     ]
 
 
+def _twice(store: Store) -> Mapping[Relation, pandas.DataFrame]:
+    """Return the pairs of images that look the same, by relation; none if none were looked for."""
+    from rayred.checking.pairs import FILES, read_pairs
+
+    is_there = all((store / name).exists() for name in FILES.values())
+    return read_pairs(store.path) if is_there else {}
+
+
 def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:
     made = store.current(stage)
     if made is None:
@@ -230,16 +247,30 @@ def _shown_subset(
 ) -> NDArray[np.int64]:
     """Return the images of the given or semantic subset, also where the study has none."""
     from rayred.clustering.groups import redundant_groups
-    from rayred.training.stages import EMBEDDINGS, MEAN_SPACE
 
     ours = subject(experiment.sweep.selectors)
     kept = _needed(store, SUBSETS).value.get(subset_name(ours, fraction, 0))
     if kept is not None:
         return dataset.train.places(kept)
-    space: Stage[Any, NDArray[Any]] = MEAN_SPACE if experiment.selection.average else EMBEDDINGS
-    x, labels = _needed(store, space).value, dataset.train.labels
+    x, labels = _space(store, experiment), dataset.train.labels
     groups = redundant_groups(x, labels, [fraction], trees=trees, zero_rows="apart")
     return groups.kept[fraction]
+
+
+def _exploration(store: Store, experiment: Experiment, trees: ClassTrees) -> Exploration:
+    """Return what the group browser needs; it is found out now if an older version has not."""
+    from rayred.clustering.exploring import explore
+
+    kept = store.current(EXPLORATION)
+    return explore(_space(store, experiment), trees) if kept is None else kept.value
+
+
+def _space(store: Store, experiment: Experiment) -> NDArray[Any]:
+    """Return the embeddings by which subsets are chosen, (N, D)."""
+    from rayred.training.stages import EMBEDDINGS, MEAN_SPACE
+
+    space: Stage[Any, NDArray[Any]] = MEAN_SPACE if experiment.selection.average else EMBEDDINGS
+    return _needed(store, space).value
 
 
 def _other_environments(

@@ -13,18 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rayred.checking.detectors import DETECTORS, Found, Limits, best_partners, find, measure
+from rayred.checking.pairs import FILES
 from rayred.checking.partners import Relation
 from rayred.checking.pictures import Pictures
 from rayred.data import Split
 from rayred.data.listing import one_line
 from rayred.store import Stage
-
-FILES = {
-    Relation.SAME_CLASS: "copies.csv",
-    Relation.OTHER_CLASS: "conflicts.csv",
-    Relation.OTHER_SPLIT: "leaks.csv",
-}
-"""Files of the pairs of each relation."""
 
 
 @dataclass(frozen=True)

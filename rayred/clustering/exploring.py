@@ -5,9 +5,8 @@ Legend: N rows, D embedding dimensions, M merges of all trees, P rows shown, k n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from rayred.clustering.checks import with_directions
+from rayred.clustering.exploration import Exploration
 from rayred.clustering.standing import highest_of_groups
-from rayred.clustering.trees import ClassTrees, load_trees, save_trees
+from rayred.clustering.trees import ClassTrees
 from rayred.linkage import Tree, representatives
 from rayred.linkage.pairs import pair_distances
 from rayred.linkage.rows import unit_rows
@@ -36,26 +36,12 @@ KeptOf = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 K − 1 in order; returns the (K,) rows that are kept of them."""
 
 
-@dataclass(frozen=True)
-class Exploration:
-    """What is kept of some rows at any cut, and what lies near them."""
-
-    trees: ClassTrees
-    """Trees of all N rows, up to the height to which groups are shown."""
-    rows: NDArray[np.int64]
-    """(P,) int64 ascending: all rows or, where they are too many, those that are merged."""
-    kept: NDArray[np.int64]
-    """(M,) the row kept of the group that each merge makes, class after class."""
-    neighbours: NDArray[np.int64]
-    """(P, k) the nearest of the other P rows of the class, nearest first; −1 where there are fewer,
-    and where a row is merged with none."""
-    distances: NDArray[np.float64]
-    """(P, k) cosine distances to them."""
-    places: NDArray[np.float32]
-    """(P, 2) a map of each class: the first two principal components of its rows of length 1."""
-
-
-def explore(x: NDArray[Any], trees: ClassTrees, kept_of: KeptOf | None = None) -> Exploration:
+def explore(
+    x: NDArray[Any],
+    trees: ClassTrees,
+    kept_of: KeptOf | None = None,
+    reach: float | None = None,
+) -> Exploration:
     """Return what it takes to look at the groups of N rows.
 
     Parameters
@@ -66,8 +52,10 @@ def explore(x: NDArray[Any], trees: ClassTrees, kept_of: KeptOf | None = None) -
         Trees of all classes.
     kept_of
         Says which row of a group is kept; by default the one closest to the centre.
+    reach
+        Height up to which all merges are known; by default what `ClassTrees.reach` says.
     """
-    trees = shown_part(trees)
+    trees, reach = shown_part(trees, trees.reach() if reach is None else reach)
     n = sum(map(len, trees.members))
     is_merged = np.zeros(n, np.bool_)
     for members, tree in zip(trees.members, trees.trees, strict=True):
@@ -86,28 +74,29 @@ def explore(x: NDArray[Any], trees: ClassTrees, kept_of: KeptOf | None = None) -
             distances[shown[asked], : others.shape[1]] = measured
             places[shown] = _map(x_shown)
     kept = kept_of_merges(trees, kept_of or closest_to_centre(x), x.shape[1])
-    return Exploration(trees, rows, kept, neighbours[rows], distances[rows], places[rows])
+    return Exploration(trees, reach, rows, kept, neighbours[rows], distances[rows], places[rows])
 
 
-def shown_part(trees: ClassTrees) -> ClassTrees:
-    """Return the trees up to the height to which their groups are few and small enough to show."""
-    order = np.argsort(np.concatenate([tree.heights for tree in trees.trees]), kind="stable")
+def shown_part(trees: ClassTrees, reach: float) -> tuple[ClassTrees, float]:
+    """Return the part of trees whose groups are few and small enough to show, and its reach.
+
+    That is all of them, or all merges below a height.
+    """
+    heights = np.concatenate([tree.heights for tree in trees.trees])
     rows = np.concatenate([(tree.children < tree.n_rows).sum(axis=1) for tree in trees.trees])
     members = np.concatenate([_sizes(tree) for tree in trees.trees])
+    order = np.argsort(heights, kind="stable")
     too_many = np.cumsum(rows[order]) > MOST_ROWS
     too_many |= np.cumsum(members[order]) > MOST_MEMBERS
     if not too_many.any():
-        return trees
-    heights = np.concatenate([tree.heights for tree in trees.trees])
-    end = heights[order[int(too_many.argmax())]]
+        return trees, reach
+    end = float(heights[order[int(too_many.argmax())]])
     merges = [int(np.searchsorted(tree.heights, end)) for tree in trees.trees]
-    return ClassTrees(
-        trees.members,
-        tuple(
-            Tree(tree.n_rows, tree.children[:m], tree.heights[:m])
-            for tree, m in zip(trees.trees, merges, strict=True)
-        ),
-    )
+    parts = [
+        Tree(tree.n_rows, tree.children[:m], tree.heights[:m])
+        for tree, m in zip(trees.trees, merges, strict=True)
+    ]
+    return ClassTrees(trees.members, tuple(parts)), min(reach, math.nextafter(end, -1))
 
 
 def closest_to_centre(x: NDArray[Any]) -> KeptOf:
@@ -208,22 +197,3 @@ def _map(x: NDArray[Any]) -> NDArray[np.float32]:
     found = np.zeros((len(x), 2), np.float32)
     found[:, :parts] = u * s
     return found
-
-
-def save_exploration(folder: Path, found: Exploration) -> None:
-    """Write what `load_exploration` reads."""
-    save_trees(folder / "trees.npz", found.trees)
-    np.savez(
-        folder / "exploration.npz",
-        rows=found.rows,
-        kept=found.kept,
-        neighbours=found.neighbours,
-        distances=found.distances,
-        places=found.places,
-    )
-
-
-def load_exploration(folder: Path) -> Exploration:
-    """Read what `save_exploration` wrote."""
-    with np.load(folder / "exploration.npz") as file:
-        return Exploration(load_trees(folder / "trees.npz"), **file)

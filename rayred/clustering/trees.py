@@ -5,6 +5,7 @@ Legend: C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,17 @@ class ClassTrees:
             (float(tree.heights[m - 1]) for tree, m in zip(self.trees, merges, strict=True) if m),
             default=0.0,
         )
+
+    def reach(self, max_distance: float | None = None) -> float:
+        """Return the height up to which all merges are known.
+
+        `max_distance` is the height at which the trees were ended, if they were.
+        """
+        if max_distance is not None:
+            return max_distance
+        # Merges as high as the last one may not be in the tree of a class that ends with it.
+        ends = [max(tree.heights, default=0.0) for tree in self.trees if tree.n_clusters > 1]
+        return min([2.0, *(math.nextafter(end, -1) for end in ends)])
 
 
 def save_trees(path: Path, trees: ClassTrees) -> None:

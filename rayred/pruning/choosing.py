@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.clustering.cuts import Cut
 from rayred.clustering.groups import grow_trees, kept_rows
+from rayred.clustering.labels import rows_of_classes
 from rayred.clustering.maps import Map
 from rayred.clustering.standing import Standing, highest_of_groups
 from rayred.clustering.trees import ClassTrees
@@ -84,12 +84,13 @@ class Clustered:
     @classmethod
     def of(cls, opened: Opened, trees: ClassTrees, cut: Cut) -> Clustered:
         """Return the images with trees that reach down to a cut."""
-        reach = 2.0 if cut.max_distance is None else cut.max_distance
-        if cut.max_distance is None:
-            # Merges as high as the last one may not be in the tree of a class that ends with it.
-            ends = [max(tree.heights, default=0.0) for tree in trees.trees if tree.n_clusters > 1]
-            reach = min([reach, *(math.nextafter(end, -1) for end in ends)])
-        return cls(opened.images, opened.x.value, trees, opened.job.experiment.linkage, reach)
+        return cls(
+            opened.images,
+            opened.x.value,
+            trees,
+            opened.job.experiment.linkage,
+            trees.reach(cut.max_distance),
+        )
 
     def choose(
         self, choices: Sequence[Choice], *, map: Map[Any, Any] = map, workers: int = 1
@@ -111,8 +112,8 @@ class Clustered:
         if representative == "centre":
             kept = kept_rows(self.x, self.trees, counts, self.linkage, map=map, workers=workers)
         else:
-            preference = _preference(self.images, representative)
-            kept = [highest_of_groups(self.trees.groups_at(one), preference) for one in counts]
+            value = preference(self.images, representative)
+            kept = [highest_of_groups(self.trees.groups_at(one), value) for one in counts]
         found = []
         for choice, count, rows in zip(choices, counts, kept, strict=True):
             standing = Standing.of(self.x, self.trees, count, rows)
@@ -133,7 +134,16 @@ def choose_by(opened: Opened, choice: Choice) -> tuple[Chosen, Summary]:
     return chosen, Summary.of(chosen, float(standing.distance.max()))
 
 
-def _preference(images: Split, representative: Representative) -> NDArray[Any]:
+def choose_edited(opened: Opened, choice: Choice) -> tuple[Chosen, Summary]:
+    """Return the images that a person chose; the nearest of them stands for each of the others."""
+    images, x, rows = opened.images, opened.x.value, opened.edited
+    assert rows is not None
+    standing = Standing.nearest(x, rows_of_classes(images.labels, len(images)), rows)
+    chosen = Chosen(images, rows, standing, choice)
+    return chosen, Summary.of(chosen, float(standing.distance.max()))
+
+
+def preference(images: Split, representative: Representative) -> NDArray[Any]:
     """Return a number for each image, (N,), of which the highest of a group is kept."""
     if representative == "largest":
         return np.zeros(len(images), np.int64) if images.areas is None else images.areas

@@ -20,7 +20,7 @@ from rayred.errors import ConfigError, RunFolderError
 from rayred.files import Link
 from rayred.job import Job
 from rayred.pipeline import score_images
-from rayred.pruning.choosing import Clustered, choose_by, class_trees
+from rayred.pruning.choosing import Clustered, choose_by, choose_edited, class_trees
 from rayred.pruning.kept import keep_data
 from rayred.pruning.known import KNOWN
 from rayred.pruning.opening import Opened, Settings, opened
@@ -45,6 +45,7 @@ def prune(
     out: Path | str,
     *,
     max_distance: float | None = None,
+    edited: Path | str | None = None,
     allocate: Allocate = "class",
     floor: int = 1,
     representative: Representative = "centre",
@@ -71,12 +72,15 @@ def prune(
         Name of the data set; of a ``folder:PATH``, PATH/CLASS/* will do.
     keep
         Fraction of every class to keep, in (0, 1], or with ``allocate="common"`` of all images;
-        `None` if there is a `max_distance`.
+        `None` if there is a `max_distance` or an `edited` file.
     out
         Folder for the result.
     max_distance
         Largest cosine distance of two images of a group, 0 to 2, in place of `keep`: one height for
         all classes.
+    edited
+        File of the images that a person chose to keep, in place of `keep`: a ``kept.txt``, a
+        ``discarded.csv`` of those that are not kept, or rows, see `rayred.pruning.edited`.
     allocate
         ``class``: each class keeps its fraction. ``common``: the fraction of all images is kept by
         one distance for all classes, so that classes with more redundant images give more.
@@ -128,12 +132,14 @@ def prune(
     """
     _check_known("allocate", allocate, get_args(Allocate))
     _check_known("representative", representative, get_args(Representative))
-    try:
-        cut = Cut(keep, max_distance, common=allocate == "common", floor=floor)
-    except ValueError as error:
-        raise ConfigError(f"prune: {error}") from error
+    cut = _cut(keep, max_distance, edited, common=allocate == "common", floor=floor)
     space = Space(embeddings, pixels, unlabelled, model, weights, reference)
     _check_by(by, cut, representative)
+    if edited is not None and (by != "semantic" or cut != Cut(1.0) or representative != "centre"):
+        raise ConfigError(
+            "prune: --edited says itself what is kept: leave out --by, --allocate, --floor and"
+            " --representative"
+        )
     if against is not None and max_distance is None:
         raise ConfigError("prune: --against goes by a distance: give --max-distance")
     settings = Settings(
@@ -148,21 +154,25 @@ def prune(
         update=update,
         by=by,
         against=None if against is None else str(against),
+        edited=None if edited is None else Path(edited),
     )
     with opened(settings) as found:
         if against is not None and max_distance is not None:
             found = found.without_known(max_distance)
         job = found.job
         column = job.experiment.data.score_column if representative in BY_COLUMN else None
-        choice = Choice(cut, representative, column, by, found.space, found.against())
+        by_person = None if found.edited is None else keys.array(found.edited)
+        choice = Choice(cut, representative, column, by, found.space, found.against(), by_person)
         if not (dry_run or fresh or update):
             _check_choice(job, choice)
         for note in _rounded_away(found.images, cut):
             logger.warning("%s", note)
-        trees = None if by != "semantic" else class_trees(found, cut, keep=not dry_run)
+        is_cut = by == "semantic" and edited is None
+        trees = class_trees(found, cut, keep=not dry_run) if is_cut else None
         clustered = None
         if trees is None:
-            chosen, summary = choose_by(found, choice)
+            choose = choose_by if edited is None else choose_edited
+            chosen, summary = choose(found, choice)
         else:
             clustered = Clustered.of(found, trees.value, cut)
             [(chosen, summary)] = clustered.choose(
@@ -186,7 +196,8 @@ def prune(
                 job.store.take({}, instead_of=KNOWN.name)
             else:
                 job.store.keep(KNOWN, key, lambda: known)
-            job.store.keep(PAGE, key, lambda: Page(chosen, summary, known))
+            page = Page(job.experiment.dataset, chosen, summary, clustered, known)
+            job.store.keep(PAGE, keys.pruned_page(pruned=key), lambda: page)
             keep_data(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
         return Pruned(None if dry_run else job.store.path, chosen, summary, clustered, known)
@@ -262,6 +273,23 @@ def _at_distance(opened: Opened, distance: float, floor: int) -> Summary:
     [(_, summary)] = clustered.choose([Choice(cut)], map=rest.map, workers=rest.map.workers)
     assert rest.known is not None
     return summary.with_known(rest.known)
+
+
+def _cut(
+    keep: float | None,
+    max_distance: float | None,
+    edited: Path | str | None,
+    *,
+    common: bool,
+    floor: int,
+) -> Cut:
+    """Return where the trees are cut; where a person chose the images, all are kept by the cut."""
+    if edited is not None and (keep is not None or max_distance is not None):
+        raise ConfigError("prune: --edited goes in place of --keep and --max-distance")
+    try:
+        return Cut(keep if edited is None else 1.0, max_distance, common=common, floor=floor)
+    except ValueError as error:
+        raise ConfigError(f"prune: {error}") from error
 
 
 def _check_known(name: str, value: str, known: Sequence[str]) -> None:

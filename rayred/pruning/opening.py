@@ -30,6 +30,7 @@ from rayred.machines.failures import LOGS, ray_failures
 from rayred.outputs import Sources, check_output
 from rayred.places import check_places
 from rayred.progress import progress_bar
+from rayred.pruning.edited import read_edited
 from rayred.pruning.known import NEAREST, Known, Owned
 from rayred.pruning.tables import BY_COLUMN, REFERENCE_SPACE, Representative
 from rayred.references import train_reference
@@ -54,6 +55,7 @@ class Settings:
     link: Link = "copy"
     by: str = "semantic"
     against: str | None = None
+    edited: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Opened:
     """Its image that is nearest to each of the N images."""
     known: Known | None = None
     """The images that were taken away since it has them."""
+    edited: NDArray[np.int64] | None = None
+    """(n,) ascending, which of the N images a person chose to keep; None if nobody did."""
 
     def against(self) -> str | None:
         """Return the data set that one has in words, if there is one."""
@@ -110,7 +114,8 @@ def opened(given: Settings) -> Iterator[Opened]:
             " --embeddings, --model, --reference and --pixels"
         )
     experiment = _experiment(given).with_absolute_paths()
-    check_places(experiment, given.out, *given.space.files())
+    files = [] if given.edited is None else [given.edited]
+    check_places(experiment, given.out, *given.space.files(), *files)
     if given.against is not None:
         _check_not_in(given.against, experiment, given.out)
     fresh, update = given.fresh, given.update
@@ -128,6 +133,7 @@ def opened(given: Settings) -> Iterator[Opened]:
         )
     if model is not None:
         model.check(images, given.dataset)
+    edited = None if given.edited is None else read_edited(given.edited, images)
     owned = None
     if given.against is not None:
         by_file = given.space.embeddings is not None
@@ -154,7 +160,7 @@ def opened(given: Settings) -> Iterator[Opened]:
             job.store.take({}, instead_of=OTHERS.name)
             job.store.take({}, instead_of=NEAREST.name)
         nearest = None if owned is None else _nearest(job, images, x, owned, model)
-        yield Opened(job, images, x, map, scores, name, owned, nearest)
+        yield Opened(job, images, x, map, scores, name, owned, nearest, edited=edited)
 
 
 def _nearest(

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.cuts import Cut
+from rayred.pruning.browsing import content_of
 from rayred.pruning.choosing import Clustered
 from rayred.pruning.known import Known
-from rayred.pruning.page import Picture, farthest_pairs
+from rayred.pruning.pictures import Picture, farthest_pairs
 from rayred.pruning.tables import Chosen, Summary, columns_of
+from rayred.report.browser.widget import widget
 
 if TYPE_CHECKING:
     import datasets
@@ -150,9 +152,19 @@ class Pruned:
             )
         return self.clustered
 
+    def show(self) -> Any:
+        """Return the group browser, which a notebook shows.
+
+        Raises
+        ------
+        ConfigError
+            anywidget is not installed: ``pip install 'rayred[notebook]'``.
+        """
+        return widget(content_of(self.chosen, self.clustered, self.of_owned))
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the numbers, and the farthest discarded images."""
-        summary = self.summary
+        summary, how = self.summary, html.escape(self.chosen.choice.sentence())
         rows = "".join(
             f"<tr><td>{_image(gone)}</td><td>{_image(kept)}</td>"
             f"<td>{html.escape(gone.name)} → {html.escape(kept.name)}<br>"
@@ -161,7 +173,7 @@ class Pruned:
         )
         return (
             f"<p><b>{summary.kept:,}</b> of {self.n_images:,} images are kept"
-            f" ({100 * self.duplicate_ratio:.1f} % are not; {html.escape(summary.cut.sentence())})."
+            f" ({100 * self.duplicate_ratio:.1f} % are not; {how})."
             " Not kept, the farthest from what is kept in their place first:</p>"
             f"<table>{rows}</table>"
         )

@@ -52,6 +52,8 @@ class Choice:
     """By what images are compared."""
     against: str | None = None
     """The data set that one has, if images that it has already are not kept."""
+    edited: str | None = None
+    """Digest of the rows that a person chose, if one did; nothing is cut then."""
 
     def values(self) -> dict[str, Any]:
         """Return what decides the choice."""
@@ -62,6 +64,7 @@ class Choice:
             "by": self.by,
             "space": self.space,
             "against": self.against,
+            "edited": self.edited,
         }
 
     @classmethod
@@ -69,11 +72,13 @@ class Choice:
         """Return the choice of `values`."""
         representative, column = values.pop("representative"), values.pop("column", None)
         by, space = values.pop("by", "semantic"), values.pop("space", REFERENCE_SPACE)
-        against = values.pop("against", None)
-        return cls(Cut(**values), representative, column, by, space, against)
+        against, edited = values.pop("against", None), values.pop("edited", None)
+        return cls(Cut(**values), representative, column, by, space, against, edited)
 
     def sentence(self) -> str:
         """Return the choice in words."""
+        if self.edited is not None:
+            return f"the images that a person chose are kept; compared by {self.space}"
         if self.by != "semantic":
             return f"{self.cut.sentence()}, chosen by {self.by}; compared by {self.space}"
         kept = (

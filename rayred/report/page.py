@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rayred.files import replacing
+from rayred.report.browser.content import Packed
 from rayred.report.templating import render
 from rayred.search.results import Found, describe
 from rayred.selection.overlap import Overlap
+from rayred.verdict import FULL, Cell
 from rayred.verdict.judge import Verdict
 
 
@@ -23,6 +26,9 @@ def write_page(
     found: Found | None,
     config: str,
     overlaps: Sequence[Overlap] = (),
+    browser: Packed | None = None,
+    *,
+    given: bool = False,
 ) -> None:
     """Write the report page.
 
@@ -37,7 +43,7 @@ def write_page(
     verdict
         Its sentence and tables.
     figures
-        Caption and PNG file of every figure; the images are embedded in the page.
+        Caption and PNG file of every figure, that of the accuracies first; they are in the page.
     notes
         Sentences to list under the heading Notes.
     found
@@ -46,6 +52,10 @@ def write_page(
         The experiment file with all defaults written out.
     overlaps
         How alike several references choose, fraction by fraction; empty if there is one.
+    browser
+        What the group browser shows; None for a page without it.
+    given
+        Whether the subset that is shown was chosen before the study.
     """
     pictures = [
         {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}
@@ -54,6 +64,7 @@ def write_page(
     text = render(
         "rayred.report",
         "report.html.j2",
+        browser,
         name=name,
         facts=facts,
         verdict=verdict,
@@ -63,6 +74,22 @@ def write_page(
         describe=describe,
         config=config,
         overlaps=overlaps,
+        words=partial(_words, verdict.margin),
+        given=given,
     )
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _words(margin: float, cell: Cell) -> str:
+    """Return in words how a subset compares with the full set."""
+    if cell.selector == FULL:
+        return "what the others are compared with"
+    if cell.outcome == "equivalent":
+        return f"as good, within {margin:g} points"
+    if cell.outcome == "worse":
+        return "worse"
+    if cell.outcome is None:
+        return "not compared"
+    more = f"; about {cell.trials_to_decide:,} trials would" if cell.trials_to_decide else ""
+    return f"undecided: these trials do not tell{more}"

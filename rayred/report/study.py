@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rayred.checking.partners import Relation
+from rayred.clustering.exploration import Exploration
 from rayred.clustering.trees import ClassTrees
 from rayred.config import Selection
 from rayred.data.dataset import Dataset
 from rayred.files import write_json
 from rayred.machines.environment import Environment
+from rayred.report.browser.content import Content, pack
+from rayred.report.browsing import content_of
 from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
 from rayred.report.groups import group_sizes, largest_groups
 from rayred.report.page import write_page
@@ -23,6 +28,9 @@ from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Found
 from rayred.selection.overlap import Overlap
 from rayred.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas
 
 GROUPS_SHOWN = 10
 
@@ -53,6 +61,12 @@ class StudyReport:
     trees: ClassTrees
     kept: NDArray[np.int64]
     """(n,) the images kept at that fraction."""
+    given: bool
+    """Whether these were chosen before the study."""
+    exploration: Exploration
+    """What the group browser needs to know of the training images."""
+    twice: Mapping[Relation, pandas.DataFrame]
+    """Pairs of images that look the same, by relation; empty if nothing was compared."""
     trials: Sequence[TrialResult]
     test: TestSplit | None
     """The test images; `None` if nothing is known of them."""
@@ -113,6 +127,16 @@ def write_report(folder: Path, study: StudyReport) -> None:
         study.found,
         study.config,
         study.overlaps,
+        pack(browsed(study)),
+        given=study.given,
+    )
+
+
+def browsed(study: StudyReport) -> Content:
+    """Return what the group browser shows of a study."""
+    given = study.kept if study.given else None
+    return content_of(
+        study.dataset, study.exploration, study.fraction, study.linkage, study.twice, given
     )
 
 

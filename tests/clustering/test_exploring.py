@@ -7,14 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from rayred.clustering import exploring
+from rayred.clustering.exploration import Exploration, load_exploration, save_exploration
 from rayred.clustering.exploring import (
-    Exploration,
     closest_to_centre,
     explore,
     highest,
     kept_of_merges,
-    load_exploration,
-    save_exploration,
     shown_part,
 )
 from rayred.clustering.groups import grow_trees, kept_rows, redundant_groups
@@ -135,9 +133,11 @@ def test_too_much_to_show_is_cut_at_a_height(rows, monkeypatch):
     for tree, part in zip(trees.trees, found.trees.trees, strict=True):
         assert part == tree.up_to(highest_shown)
     monkeypatch.setattr(exploring, "MOST_MEMBERS", 5)
-    assert sum(len(tree.heights) for tree in shown_part(trees).trees) <= 2
+    assert sum(len(tree.heights) for tree in shown_part(trees, 2.0)[0].trees) <= 2
     monkeypatch.setattr(exploring, "MOST_MEMBERS", 1)
-    assert not any(len(tree.heights) for tree in shown_part(trees).trees)
+    part, reach = shown_part(trees, 2.0)
+    assert not any(len(tree.heights) for tree in part.trees)
+    assert reach < min(tree.heights[0] for tree in trees.trees if len(tree.heights))
     assert len(explore(x, trees).rows) == 0
 
 
@@ -147,6 +147,7 @@ def test_it_is_read_as_it_was_written(rows, tmp_path):
     save_exploration(tmp_path, found)
     again = load_exploration(tmp_path)
     assert again.trees.trees == found.trees.trees
+    assert again.reach == found.reach
     for name in ("rows", "kept", "neighbours", "distances", "places"):
         assert np.array_equal(getattr(again, name), getattr(found, name), equal_nan=True)
 

@@ -1,0 +1,107 @@
+"""What the group browser shows of a smaller data set.
+
+Legend: N images, k of them known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayred.clustering.exploring import KeptOf, explore, highest
+from rayred.pruning.choosing import Clustered, preference
+from rayred.pruning.images import IMAGES
+from rayred.pruning.known import Known
+from rayred.pruning.tables import Chosen
+from rayred.report.browser.content import PAIRS_SHOWN, Album, Content, Pairs, Part, folder_urls
+
+
+def content_of(chosen: Chosen, clustered: Clustered | None, known: Known | None) -> Content:
+    """Return what the browser shows.
+
+    Parameters
+    ----------
+    chosen
+        The images, and which of them are kept.
+    clustered
+        The trees that were cut; None where there are none, so that each group is what one kept
+        image stands for.
+    known
+        Images that the data set that one has holds already.
+    """
+    split, exploration = chosen.split, None
+    kept = group = None
+    if clustered is not None:
+        kept_of: KeptOf | None = None
+        if chosen.choice.representative != "centre":
+            kept_of = highest(preference(split, chosen.choice.representative))
+        exploration = explore(clustered.x, clustered.trees, kept_of, clustered.reach)
+    rows = np.arange(len(split)) if exploration is None else exploration.rows
+    album = Album((Part("these", split, rows), *_known_parts(known)))
+    if exploration is None:
+        kept, group = np.zeros(len(album), np.bool_), np.zeros(len(album), np.int64)
+        kept[chosen.kept] = True
+        group[: len(split)] = chosen.standing.group
+    pairs = [_farthest(chosen, rows)]
+    if known is not None and known.owned.images is not None:
+        pairs.append(_known_pairs(known, len(rows)))
+    return Content(
+        album,
+        exploration,
+        chosen.choice.cut,
+        kept,
+        group,
+        pairs=[one for one in pairs if one.count],
+        linkage="complete" if clustered is None else clustered.linkage.method,
+        sources=[f"{IMAGES}/", *folder_urls(split)] if split.folder is not None else [],
+    )
+
+
+def _farthest(chosen: Chosen, rows: NDArray[np.int64]) -> Pairs:
+    """Return the images not kept that are farthest from what is kept in their place, with that."""
+    standing = chosen.standing
+    gone = np.setdiff1d(np.arange(len(chosen.split)), chosen.kept)
+    order = gone[np.argsort(-standing.distance[gone], kind="stable")]
+    order = order[np.isin(order, rows)][:PAIRS_SHOWN]
+    images = np.stack([order, standing.representative[order]], axis=1)
+    return Pairs(
+        "Farthest from what is kept",
+        "On the left images that are not kept, on the right what is kept in their place; the"
+        " farthest come first, so all others are closer.",
+        np.searchsorted(rows, images),
+        [f"distance {standing.distance[image]:.4g}" for image in order],
+        len(gone),
+    )
+
+
+def _farthest_known(known: Known) -> NDArray[np.int64]:
+    return np.argsort(-known.distance, kind="stable")[:PAIRS_SHOWN]
+
+
+def _known_parts(known: Known | None) -> list[Part]:
+    if known is None or known.owned.images is None or not len(known.place):
+        return []
+    shown = _farthest_known(known)
+    return [
+        Part("these", known.images, np.unique(known.place[shown])),
+        Part(known.owned.name, known.owned.images, np.unique(known.match[shown])),
+    ]
+
+
+def _known_pairs(known: Known, first: int) -> Pairs:
+    """Return the known images that are farthest from what one has, with that.
+
+    `first` is the place of the first known image in the album.
+    """
+    shown = _farthest_known(known)
+    ours, theirs = np.unique(known.place[shown]), np.unique(known.match[shown])
+    left = first + np.searchsorted(ours, known.place[shown])
+    right = first + len(ours) + np.searchsorted(theirs, known.match[shown])
+    return Pairs(
+        f"In {known.owned.name} already",
+        "On the left images that are not kept, on the right those that you have; the farthest come"
+        " first, so all others are closer.",
+        np.stack([left, right], axis=1),
+        [f"distance {known.distance[one]:.4g}" for one in shown],
+        len(known.place),
+    )
