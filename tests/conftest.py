@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import ray
@@ -19,6 +20,9 @@ from filelock import FileLock
 
 from rayred.cli import main
 from rayred.machines.connect import Cluster, connect
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 TINY = {
     "name": "tiny",
@@ -143,3 +147,12 @@ def cluster() -> Iterator[Cluster]:
         with connect("local") as here:
             patch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
             yield here
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    """A real browser."""
+    from tests.chromium import chromium
+
+    with chromium() as driver:
+        yield driver

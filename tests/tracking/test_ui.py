@@ -8,20 +8,16 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.chromium import wait_for
 from tests.conftest import descendants
-
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +40,6 @@ def page(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -
         assert ui.wait(timeout=30) == 143
         assert served
         assert not [pid for pid in served if Path(f"/proc/{pid}").exists()]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
-        pytest.skip("no chromium and chromedriver here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--window-size=1800,1000",
-    ):
-        options.add_argument(flag)
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
-def wait_for(browser: webdriver.Chrome, seen: Callable[[webdriver.Chrome], Any]) -> Any:
-    ignored = [StaleElementReferenceException]
-    return WebDriverWait(browser, SECONDS, ignored_exceptions=ignored).until(seen)
 
 
 def run_names(browser: webdriver.Chrome) -> list[str]:

@@ -360,7 +360,8 @@ class Browser {
     if (wanted || least < 2)
       for (let p = 0; p < groups.n; p++)
         if (!groups.of[p] && (label < 0 || data.label[p] === label) && (!wanted || data.names[p].toLowerCase().includes(wanted))) found.push(groups.alone(p));
-    return found.sort((a, b) => ORDERS[order][1](a, b) || a.images[0] - b.images[0]);
+    const named = (group) => (wanted && group.images.some((p) => data.names[p].toLowerCase() === wanted) ? 0 : 1);
+    return found.sort((a, b) => named(a) - named(b) || ORDERS[order][1](a, b) || a.images[0] - b.images[0]);
   }
 
   fitting() {
@@ -377,7 +378,9 @@ class Browser {
       this.lines.set(this.items.map(() => Math.max(line, PAIR_TEXT) + LINE_GAP));
       return;
     }
-    for (const group of this.filtered()) {
+    const found = this.filtered();
+    this.note.textContent = found.length ? NOTES.groups : "There is no such group at this cut.";
+    for (const group of found) {
       this.items.push({ group });
       for (let first = 0; first < group.images.length; first += this.columns) this.items.push({ group, images: group.images.slice(first, first + this.columns) });
     }
@@ -521,7 +524,7 @@ class Browser {
     const { data, groups } = this;
     const canvas = node("canvas", { className: "large" });
     this.pictures.draw(canvas, p, Math.min(240, Math.max(this.pictures.width, 8 * data.sheet.width)));
-    const facts = [["class", data.classes[data.label[p]]], ["row", data.row[p].toLocaleString("en")]];
+    const facts = [["class", data.classes[data.label[p]]], ["row", String(data.row[p])]];
     if (data.splits.length > 1) facts.push(["split", data.splits[data.split[p]]]);
     const group = groups.of[p];
     const ours = p < groups.n && !this.pair;
