@@ -6,11 +6,16 @@ Legend: N images, K groups.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayred.clustering.trees import ClassTrees, kept_images
+from rayred.linkage.tree import Tree
+
+Choice = Literal["largest", "tightest", "loosest", "random"]
+"""Groups with the most images, with the lowest merge, with the highest one, or any."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Group:
     """(n,) int64, the members: those that are kept first, the others in data set order."""
     kept: int
     """How many of them are kept: one, but for a subset that was not chosen by these groups."""
+    height: float
+    """Height of its last merge: for complete linkage, the cosine distance of its two images that
+    are farthest apart."""
 
 
 def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
@@ -33,10 +41,15 @@ def group_sizes(trees: ClassTrees, fraction: float) -> list[NDArray[np.int64]]:
     ]
 
 
-def largest_groups(
-    trees: ClassTrees, kept: NDArray[np.int64], fraction: float, count: int
+def choose_groups(
+    trees: ClassTrees,
+    kept: NDArray[np.int64],
+    fraction: float,
+    choice: Choice,
+    count: int,
+    seed: int = 0,
 ) -> list[Group]:
-    """Return the largest redundant group of each of the `count` classes with the largest groups.
+    """Return some redundant groups: the first of each class, then the second of each, and so on.
 
     Parameters
     ----------
@@ -44,23 +57,69 @@ def largest_groups(
         One tree per class.
     kept
         (n,) int64, the images kept at the fraction: of semantic subsets, one of every cluster.
-    fraction, count
-        Fraction of every class kept, and the largest number of groups to return.
+    fraction
+        Fraction of every class kept.
+    choice
+        Which groups come first.
+    count
+        The largest number of groups to return.
+    seed
+        Of random groups.
 
     Returns
     -------
     groups
-        In order of class; fewer than `count` if fewer classes have redundant groups.
+        In the order of the choice; fewer than `count` if there are fewer.
     """
-    sizes = group_sizes(trees, fraction)
-    redundant = [label for label in range(len(sizes)) if sizes[label].max() > 1]
-    chosen = sorted(redundant, key=lambda label: -int(sizes[label].max()))[:count]
-    groups = []
-    for label in sorted(chosen):
-        rows, tree = trees.members[label], trees.trees[label]
-        clusters = tree.labels(kept_images(len(rows), fraction))
-        members = rows[clusters == int(np.argmax(sizes[label]))]
-        first = np.isin(members, kept)
-        ordered = np.concatenate([members[first], members[~first]])
-        groups.append(Group(label, ordered, int(first.sum())))
-    return groups
+    generator = np.random.default_rng(seed)
+    ranked: list[tuple[int, float, int, int]] = []
+    roots = []
+    for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True)):
+        roots.append(_last_merges(tree, len(rows) - kept_images(len(rows), fraction)))
+        found, sizes = np.unique(roots[label][roots[label] >= 0], return_counts=True)
+        first = _order(choice, sizes, tree.heights[found], generator)
+        order = np.argsort(first, kind="stable")[:count]
+        ranked += [
+            (place, float(first[one]), label, int(found[one])) for place, one in enumerate(order)
+        ]
+    chosen = sorted(sorted(ranked)[:count], key=lambda one: one[1:3])
+    return [
+        _group(trees, kept, label, np.flatnonzero(roots[label] == merge), merge)
+        for _, _, label, merge in chosen
+    ]
+
+
+def _order(
+    choice: Choice,
+    sizes: NDArray[np.int64],
+    heights: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Return a number of each group; the lowest come first."""
+    if choice == "random":
+        return generator.random(len(sizes))
+    orders = {"largest": -sizes.astype(np.float64), "tightest": heights, "loosest": -heights}
+    return orders[choice]
+
+
+def _group(
+    trees: ClassTrees, kept: NDArray[np.int64], label: int, places: NDArray[np.intp], merge: int
+) -> Group:
+    members = trees.members[label][places]
+    first = np.isin(members, kept)
+    ordered = np.concatenate([members[first], members[~first]])
+    height = float(trees.trees[label].heights[merge])
+    return Group(label, ordered, int(first.sum()), height)
+
+
+def _last_merges(tree: Tree, merges: int) -> NDArray[np.int64]:
+    """Return the last of the lowest `merges` merges that each row is in, (N,) int64; −1 for none.
+
+    Every node points to the one above it, and skips ever more of them until it points to the top.
+    """
+    nodes = tree.n_rows + merges
+    above = np.arange(nodes)
+    above[tree.children[:merges].ravel()] = np.repeat(np.arange(tree.n_rows, nodes), 2)
+    while not np.array_equal(further := above[above], above):
+        above = further
+    return np.maximum(above[: tree.n_rows] - tree.n_rows, -1)

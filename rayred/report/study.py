@@ -19,8 +19,8 @@ from rayred.files import write_json
 from rayred.machines.environment import Environment
 from rayred.report.browser.content import Content, pack
 from rayred.report.browsing import content_of
-from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
-from rayred.report.groups import group_sizes, largest_groups
+from rayred.report.figures import draw_figures
+from rayred.report.groups import group_sizes
 from rayred.report.page import write_page
 from rayred.results.curve import Point
 from rayred.results.table import save_results
@@ -31,8 +31,6 @@ from rayred.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
-
-GROUPS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -92,24 +90,13 @@ def shown_fraction(verdict: Verdict, fractions: Sequence[float]) -> float:
 
 
 def write_report(folder: Path, study: StudyReport) -> None:
-    """Write results.json, results.parquet, figures/*.png and report.html into a folder."""
+    """Write results.json, results.parquet, figures/* and report.html into a folder."""
     write_json(folder / "results.json", _results(study))
     save_results(folder / "results.parquet", study.trials, study.test)
-    fraction, dataset = study.fraction, study.dataset
-    figures = folder / "figures"
-    draw_accuracy(figures / "accuracy.png", study.name, study.verdict)
-    sizes = group_sizes(study.trees, fraction)
-    draw_group_sizes(figures / "group-sizes.png", dataset.classes, sizes, fraction)
-    groups = largest_groups(study.trees, study.kept, fraction, GROUPS_SHOWN)
-    draw_groups(figures / "groups.png", dataset.train, groups, fraction)
-    cut = f"cut at {100 * fraction:g} % of every class"
-    captions = {
-        "Test accuracy against the size of the training set.": figures / "accuracy.png",
-        f"Number of groups by size, {cut}; counts on a logarithmic axis.": figures
-        / "group-sizes.png",
-        f"The largest redundant group of a class, {cut}. Images boxed in green are kept,"
-        " the others are left out.": figures / "groups.png",
-    }
+    figures = draw_figures(folder / "figures", study)
+    captions = {f"{one.title}. {one.caption}": one.path for one in figures}
+    cut = f"cut at {100 * study.fraction:g} % of every class"
+    sizes = group_sizes(study.trees, study.fraction)
     redundant = sum(int((group > 1).sum()) for group in sizes)
     facts = _facts(study) | {
         "redundant groups": f"{redundant:,} of more than one image, {cut}",

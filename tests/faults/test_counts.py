@@ -1,4 +1,4 @@
-"""More, fewer or other than foreseen: selectors in a figure, splits in a listing, ports."""
+"""More, fewer or other than foreseen: splits in a listing, ports."""
 
 from __future__ import annotations
 
@@ -7,30 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from rayred.config import Data
 from rayred.data import Dataset, load_train_split
 from rayred.data.dataset import write_left_out
-from rayred.report.figures import COLORS, MARKERS, draw_accuracy, style_of
-from rayred.verdict import Cell, Verdict
 from tests.conftest import rayred_here
 from tests.data.examples import write_images
-
-
-@pytest.mark.parametrize("count", [1, 4, 5, 9])
-def test_any_number_of_selectors_is_drawn(tmp_path, count):
-    cells = [
-        Cell(f"selector-{number}", 0.5, 10, 2, 0, 90.0 + number, 0.5) for number in range(count)
-    ]
-    draw_accuracy(tmp_path / "a.png", "pets", Verdict(0.25, "Undecided.", None, tuple(cells)))
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.width > 100
-
-
-def test_selectors_differ_in_colour_or_marker():
-    many = len(COLORS) * len(MARKERS)
-    assert len({style_of(position) for position in range(many)}) == many
 
 
 def test_what_is_left_out_of_the_only_split_is_listed_once(tmp_path: Path):

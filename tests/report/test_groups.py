@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from rayred.clustering.groups import RedundantGroups, redundant_groups
-from rayred.data.dataset import Split
-from rayred.report.figures import draw_accuracy, draw_group_sizes, draw_groups
-from rayred.report.groups import group_sizes, largest_groups
-from rayred.verdict import Cell, Verdict
+from rayred.clustering.trees import ClassTrees
+from rayred.linkage import Tree
+from rayred.report.groups import choose_groups, group_sizes
 
 
 @pytest.fixture
@@ -20,7 +19,8 @@ def groups_and_embeddings() -> tuple[RedundantGroups, np.ndarray]:
 
 def test_the_largest_group_of_each_class_has_the_kept_image_first(groups_and_embeddings):
     found, embeddings = groups_and_embeddings
-    (group,) = [g for g in largest_groups(found.trees, found.kept[0.7], 0.7, 5) if g.label == 0]
+    found_groups = choose_groups(found.trees, found.kept[0.7], 0.7, "largest", 5)
+    group = next(g for g in found_groups if g.label == 0)
     assert sorted(group.images.tolist()) == [2, 4, 6, 8]
     unit = embeddings[group.images]
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
@@ -34,22 +34,61 @@ def test_sizes_add_up_to_the_class(groups_and_embeddings):
     assert [len(s) for s in sizes] == [7, 4]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_figures_can_be_drawn_of_one_class_and_of_no_group(tmp_path, channels):
-    images = np.zeros((4, 8, 8, channels), np.uint8)
-    split = Split(images, np.zeros(4, np.int64), list("abcd"), ("a class with a very long name",))
-    draw_groups(tmp_path / "groups.png", split, [], 1.0)
-    draw_group_sizes(tmp_path / "sizes.png", split.classes, [np.ones(4, np.int64)], 1.0)
-    cells = (Cell("full", 1.0, 4, 1, 0, mean=90.0), Cell("semantic", 0.5, 2, 0, 1))
-    draw_accuracy(tmp_path / "accuracy.png", "x", Verdict(0.25, "none", None, cells))
-    assert all(
-        (tmp_path / f"{name}.png").stat().st_size > 0 for name in ("groups", "sizes", "accuracy")
-    )
-
-
 def test_of_a_subset_chosen_otherwise_any_number_of_a_group_is_kept(groups_and_embeddings):
     found, _ = groups_and_embeddings
     for kept, first in (([1, 4, 8], [4, 8]), ([0, 1], []), ([2, 3], [2])):
-        chosen = [g for g in largest_groups(found.trees, np.array(kept), 0.7, 5) if g.label == 0]
-        assert chosen[0].kept == len(first)
-        assert chosen[0].images[: len(first)].tolist() == first
+        groups = choose_groups(found.trees, np.array(kept), 0.7, "largest", 5)
+        chosen = next(g for g in groups if g.label == 0)
+        assert chosen.kept == len(first)
+        assert chosen.images[: len(first)].tolist() == first
+
+
+@pytest.fixture
+def trees() -> ClassTrees:
+    """Class 0: groups of 2, 3 and 2 images; class 1: one of 2; class 2: a single image."""
+    zero = Tree(8, np.array([[0, 1], [2, 3], [5, 6], [4, 9]]), np.array([0.1, 0.2, 0.25, 0.4]))
+    one = Tree(2, np.array([[0, 1]]), np.array([0.3]))
+    two = Tree(1, np.empty((0, 2), np.int64), np.empty(0))
+    members = (np.arange(8), np.array([9, 11]), np.array([12]))
+    return ClassTrees(members, (zero, one, two))
+
+
+def chosen(trees: ClassTrees, choice, count: int, **seed: int) -> list[tuple[int, list[int]]]:
+    """Return class and members of the groups at a half of every class."""
+    groups = choose_groups(trees, np.empty(0, np.int64), 0.5, choice, count, **seed)
+    return [(group.label, sorted(group.images.tolist())) for group in groups]
+
+
+def test_groups_are_chosen_by_size_and_by_height(trees):
+    one = Tree(2, trees.trees[1].children * 0 + [0, 1], trees.trees[1].heights)
+    trees = ClassTrees(
+        (trees.members[0], np.array([9, 11]), trees.members[2]),
+        (trees.trees[0], one, trees.trees[2]),
+    )
+    assert chosen(trees, "largest", 1) == [(0, [2, 3, 4])]
+    assert chosen(trees, "largest", 2) == [(0, [2, 3, 4]), (1, [9, 11])]
+    assert chosen(trees, "tightest", 1) == [(0, [0, 1])]
+    assert chosen(trees, "tightest", 9) == [(0, [0, 1]), (0, [5, 6]), (1, [9, 11]), (0, [2, 3, 4])]
+    assert chosen(trees, "loosest", 2) == [(0, [2, 3, 4]), (1, [9, 11])]
+    assert chosen(trees, "loosest", 0) == []
+    assert len(chosen(trees, "random", 9)) == 4
+    assert chosen(trees, "random", 3, seed=1) == chosen(trees, "random", 3, seed=1)
+
+
+@pytest.mark.parametrize("choice", ["largest", "tightest", "loosest", "random"])
+def test_groups_are_those_of_the_cut_with_the_height_of_their_last_merge(choice):
+    rng = np.random.default_rng(1)
+    found = redundant_groups(rng.normal(size=(60, 3)), np.repeat([0, 1, 2], 20), [0.4])
+    labels = found.trees.groups(0.4)
+    groups = choose_groups(found.trees, found.kept[0.4], 0.4, choice, 99)
+    sizes = np.bincount(labels)
+    assert len(groups) == (sizes > 1).sum()
+    for group in groups:
+        (label,) = set(labels[group.images])
+        assert len(group.images) == sizes[label]
+        assert group.kept == 1
+        tree = found.trees.trees[group.label]
+        below = [tree.labels(20 - merges) for merges in range(1, 13)]
+        rows = np.searchsorted(found.trees.members[group.label], group.images)
+        together = next(m for m, one in enumerate(below) if len(set(one[rows])) == 1)
+        assert group.height == tree.heights[together]
