@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rayred import keys
 from rayred.checking.detectors import Limits
 from rayred.checking.pictures import Pictures
-from rayred.checking.tables import CHECKED, check_images, leak_notes
+from rayred.checking.summary import leak_notes
+from rayred.checking.tables import CHECKED, check_images
 from rayred.clustering.exploring import explore
 from rayred.clustering.on_ray import RayMap
 from rayred.clustering.scores import ScoredImages, Scores

@@ -15,6 +15,7 @@ from rayred.clustering.trees import load_trees, save_trees
 from rayred.config import Experiment
 from rayred.config.file import dump_experiment, load_experiment
 from rayred.errors import ConfigError
+from rayred.results.reference import ReferenceResult, load_reference_result
 from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate, load_candidate, load_found, save_found
 from rayred.selection import load_subsets, save_subsets
@@ -76,6 +77,14 @@ OVERLAP = Stage[Sequence[Overlap], tuple[Overlap, ...]](
 """How alike the references of a study choose."""
 SCORES = path_stage("scores", "scores.parquet", save_scores, load_scores)
 SUBSETS = path_stage("subsets", "subsets", save_subsets, load_subsets)
+
+
+def _save_nothing(path: Path, _: ReferenceResult) -> None:
+    raise NotImplementedError(f"{path}: rayred.training.stages.REFERENCE saves it")
+
+
+REFERENCE_RESULT = path_stage("reference", "reference.pt", _save_nothing, load_reference_result)
+"""The reference model without its weights, which are read by `rayred.training.stages.REFERENCE`."""
 
 REPORT = "report"
 """Name of the stage of results, figures and page."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rayred import keys
 from rayred.checking.partners import Relation
+from rayred.checking.summary import SUMMARY, leak_notes
 from rayred.clustering.exploration import Exploration
 from rayred.clustering.trees import ClassTrees, kept_images
 from rayred.config import SEARCHED, Experiment, Sweep
@@ -26,6 +27,7 @@ from rayred.stages import (
     DATASET,
     EXPLORATION,
     OVERLAP,
+    REFERENCE_RESULT,
     REPORT,
     SEARCH,
     SUBSETS,
@@ -163,11 +165,10 @@ def report_of(
     RunFolderError
         What it takes is not there, or not whole.
     """
-    # Imported here: printing the table of a run needs neither torch nor matplotlib.
+    # Imported here: printing the table of a run needs no matplotlib.
     from rayred.report.study import StudyReport, shown_fraction
-    from rayred.training.stages import REFERENCE
 
-    reference, trees = _needed(store, REFERENCE), _needed(store, TREES)
+    reference, trees = _needed(store, REFERENCE_RESULT), _needed(store, TREES)
     overlaps = store.current(OVERLAP)
     verdict = verdict_of(store, experiment, trials)
     notes = emptied_classes(dataset.train, experiment.sweep)
@@ -209,9 +210,7 @@ def report_of(
 
 def leaks_of(store: Store, dataset: Dataset) -> list[str]:
     """Return a note on test images that are also in training: by all ways, or by bytes alone."""
-    from rayred.checking.tables import CHECKED, leak_notes
-
-    checked = store.current(CHECKED)
+    checked = store.current(SUMMARY)
     if checked is not None:
         return leak_notes(checked.value)
     train, test = dataset.train.digests, dataset.test.digests
@@ -246,12 +245,13 @@ def _shown_subset(
     store: Store, experiment: Experiment, dataset: Dataset, trees: ClassTrees, fraction: float
 ) -> NDArray[np.int64]:
     """Return the images of the given or semantic subset, also where the study has none."""
-    from rayred.clustering.groups import redundant_groups
-
     ours = subject(experiment.sweep.selectors)
     kept = _needed(store, SUBSETS).value.get(subset_name(ours, fraction, 0))
     if kept is not None:
         return dataset.train.places(kept)
+    # Imported here: torch is needed only where the study has no such subset.
+    from rayred.clustering.groups import redundant_groups
+
     x, labels = _space(store, experiment), dataset.train.labels
     groups = redundant_groups(x, labels, [fraction], trees=trees, zero_rows="apart")
     return groups.kept[fraction]

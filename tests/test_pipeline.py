@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +143,14 @@ def test_report_is_made_again_from_what_is_there(run_folder):
     assert done.returncode == 0, done.stderr
     assert all((run_folder / "figures" / name).exists() for name in FIGURES)
     assert (run_folder / "report.html").exists()
+
+
+def test_a_report_is_made_without_torch_and_ray(finished, tmp_path):
+    arguments = ["report", str(finished[0]), "--out", str(tmp_path / "report")]
+    code = f"import sys, rayred.cli; rayred.cli.main({arguments}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (tmp_path / "report" / "figures" / "accuracy.svg").exists()
+    assert not {"torch", "ray", "mlflow"} & set(done.stdout.split())
 
 
 def test_a_folder_without_the_classes_of_test_images_has_no_worst_class(run_folder):

@@ -16,6 +16,7 @@ from rayred.checking.detectors import DETECTORS, Found, Limits, best_partners, f
 from rayred.checking.pairs import FILES
 from rayred.checking.partners import Relation
 from rayred.checking.pictures import Pictures
+from rayred.checking.summary import FILE, SUMMARY
 from rayred.data import Split
 from rayred.data.listing import one_line
 from rayred.store import Stage
@@ -123,7 +124,7 @@ def _save(folder: Path, tables: Tables) -> None:
         _one_line(tables.pairs[relation]).to_csv(folder / name, index=False, lineterminator="\n")
     _one_line(tables.groups).to_csv(folder / "groups.csv", index=False, lineterminator="\n")
     summary = {"limits": asdict(tables.limits), **tables.counts}
-    (folder / "check.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / FILE).write_text(json.dumps(summary, indent=2) + "\n")
 
 
 def _one_line(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,24 +133,8 @@ def _one_line(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [one_line(text) for text in frame[name]] for name in texts})
 
 
-def _load(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((folder / "check.json").read_text())
-    return summary
-
-
-CHECKED = Stage[Tables, dict[str, Any]]("check", _save, _load)
+CHECKED = Stage[Tables, dict[str, Any]](SUMMARY.name, _save, SUMMARY.load)
 """The tables of a check; of them, what is in ``check.json`` is read again."""
-
-
-def leak_notes(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note on test images that are also in training, by what ``check.json`` says."""
-    leaks, n = summary["other_split"], summary["images"]["test"]
-    if not leaks["any"]:
-        return []
-    return [
-        f"{leaks['any']:,} of {n:,} test images look like a training image ({leaks['pixels']:,}"
-        " have the same pixels): where they are copies, accuracies are too high; see leaks.csv"
-    ]
 
 
 def summary_text(tables: Tables, examples: int = 3) -> str:

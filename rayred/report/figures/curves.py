@@ -66,16 +66,16 @@ def curves_words(curves: Curves) -> Words:
     )
     if (FULL, 1.0) in curves:
         caption += " Dashed: the full set, the same in all panels."
-    ours = subject(selector for selector, _ in curves)
-    fractions = [fraction for selector, fraction in curves if selector == ours]
-    key = (ours, min(fractions)) if fractions else next(iter(curves))
-    half, last = _half_way(curves[key])
-    said = f"At step {half:,} of {last:,}, {_named(*key)} is at {np.mean(curves[key][half]):.1f} %"
-    full = curves.get((FULL, 1.0), {})
-    if key[0] != FULL and full:
-        half = _half_way(full)[0]
+    selector = subject(name for name, _ in curves)
+    fractions = [fraction for name, fraction in curves if name == selector]
+    key = (selector, min(fractions)) if fractions else next(iter(curves))
+    ours, full = curves[key], curves.get((FULL, 1.0), {})
+    compared = set(ours) & set(full) or set(ours)
+    last = max(ours)
+    half = min(compared, key=lambda step: (abs(step - last / 2), step))
+    said = f"At step {half:,} of {last:,}, {_named(*key)} is at {np.mean(ours[half]):.1f} %"
+    if key[0] != FULL and half in full:
         said += f", the full set at {np.mean(full[half]):.1f} %"
-        said += "" if half in curves[key] else f" at step {half:,}"
     return Words(said, caption)
 
 
@@ -85,12 +85,6 @@ def _key(selector: str) -> str:
 
 def _named(selector: str, fraction: float) -> str:
     return "the full set" if selector == FULL else f"the {selector} {percent(fraction)} subset"
-
-
-def _half_way(curve: Mapping[int, Sequence[float]]) -> tuple[int, int]:
-    """Return the step that is nearest to a half of all, and the last one."""
-    last = max(curve)
-    return min(curve, key=lambda step: abs(step - last / 2)), last
 
 
 @style()

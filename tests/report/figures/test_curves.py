@@ -36,6 +36,16 @@ def test_curves_have_the_mean_and_the_range_of_their_trials():
     assert words.title.startswith("At step 10 of 30, the semantic 50 % subset is at 50.0 %")
 
 
+def test_the_title_compares_at_a_step_that_both_have():
+    full = {("full", 1.0): {10: [50.0], 40: [80.0], 90: [95.0]}}
+    ours = {("semantic", 0.5): {10: [40.0], 45: [85.0], 90: [90.0]}}
+    assert curves_words(full | ours).title == (
+        "At step 10 of 90, the semantic 50 % subset is at 40.0 %, the full set at 50.0 %"
+    )
+    assert curves_words(ours).title == "At step 45 of 90, the semantic 50 % subset is at 85.0 %"
+    assert curves_words(full).title == "At step 40 of 90, the full set is at 80.0 %"
+
+
 def test_curves_of_one_evaluation_are_none():
     assert not curves_of([result("full", 1.0, 0, (None, None, 0.9)), result("a", 0.5, 0, ())])
 
