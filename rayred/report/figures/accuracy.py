@@ -40,8 +40,8 @@ IN_A_COLUMN = 4
 """Most selectors of a figure that is one column wide."""
 APART = 0.3
 """Part of the least distance of two sizes over which the points of one size are spread."""
-TICK_SPACE = 0.24
-"""Least distance of the ticks of two sizes."""
+TICK_SPACE = 0.06
+"""Least space between the labels of two sizes."""
 
 
 def accuracy_words(verdict: Verdict) -> Words:
@@ -152,7 +152,8 @@ def _set_limits(
     space = 0.06 * (sizes[-1] - sizes[0]) or 5.0
     axes.set_xlim(sizes[-1] + space, sizes[0] - space)
     inches = np.diff(sizes) * width / (sizes[-1] - sizes[0] + 2 * space)
-    if len(sizes) == 1 or inches.min() >= TICK_SPACE:
+    labels = [width_of(f"{size:.4g}", LABEL_SIZE) for size in sizes]
+    if len(sizes) == 1 or inches.min() >= max(labels) + TICK_SPACE:
         axes.xaxis.set_major_locator(FixedLocator(sizes.tolist()))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     values = [cell.mean or 0.0 for cell in cells]

@@ -49,8 +49,8 @@ class Drawn:
 def draw_figures(folder: Path, study: StudyReport) -> list[Drawn]:
     """Write all figures of a study into a folder, each as PNG and as SVG.
 
-    The figure of curves is left out where no training was evaluated more than once; those of
-    heights where nothing was merged.
+    The figure of curves is left out where no training was evaluated more than once; that of the
+    loosest groups where there is none, and those of heights where nothing was merged.
     """
     drawn = []
     for name, words, figure in _drawings(study):
@@ -66,19 +66,19 @@ def _drawings(study: StudyReport) -> Iterator[Drawing]:
     if curves := curves_of(study.trials):
         words = curves_words(curves)
         yield "curves", words, draw_curves(curves, words.title)
-    yield _groups("groups", "largest", study)
-    if any(len(tree.heights) for tree in study.trees.trees):
-        yield _groups("groups-loosest", "loosest", study)
     sizes = group_sizes(study.trees, study.fraction)
+    total = sum(int((one > 1).sum()) for one in sizes)
+    yield _groups("groups", "largest", study, total)
+    if total:
+        yield _groups("groups-loosest", "loosest", study, total)
     words = sizes_words(sizes, study.fraction)
     yield "group-sizes", words, draw_group_sizes(sizes, words.title)
     yield from _of_heights(study)
 
 
-def _groups(name: str, choice: Choice, study: StudyReport) -> Drawing:
+def _groups(name: str, choice: Choice, study: StudyReport, total: int) -> Drawing:
     fraction = study.fraction
     groups = choose_groups(study.trees, study.kept, fraction, choice, GROUPS_SHOWN)
-    total = sum(int((sizes > 1).sum()) for sizes in group_sizes(study.trees, fraction))
     words = groups_words(groups, choice, fraction, total)
     return name, words, draw_groups(study.dataset.train, groups, words.title)
 

@@ -50,7 +50,7 @@ def new_sheet(width: float, height: float, title: str) -> Figure:
         ha="left",
         va="top",
         fontsize=TITLE_SIZE,
-        linespacing=LINE * 0.85,
+        linespacing=LINE,
         gid="title",
     )
     return figure

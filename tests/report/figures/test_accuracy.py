@@ -49,6 +49,15 @@ def test_labels_do_not_overlap_and_no_text_is_cut_off(selectors, fractions, tria
     assert set(NAMES[:selectors]) <= set(texts(figure))
 
 
+@pytest.mark.parametrize(
+    "fractions", [(0.99, 0.98, 0.97, 0.5), (0.8731, 0.7, 0.5123), (0.1, 0.05, 0.01, 0.001)]
+)
+def test_sizes_that_lie_close_have_ticks_that_do_not_overlap(fractions):
+    results = [result("full", 1.0, 0, 0.93)]
+    results += [result("semantic", fraction, 0, 0.9) for fraction in fractions]
+    assert_readable(drawn(results))
+
+
 def test_each_trial_is_a_point_and_each_mean_lies_on_its_line():
     results = sweep(2, 3, 4)
     (axes,) = drawn(results).axes
