@@ -53,16 +53,12 @@ def choose_groups(
 
     Parameters
     ----------
-    trees
-        One tree per class.
-    kept
-        (n,) int64, the images kept at the fraction: of semantic subsets, one of every cluster.
+    trees, kept
+        One tree per class, and the images kept at the fraction, (n,) int64.
     fraction
         Fraction of every class kept.
-    choice
-        Which groups come first.
-    count
-        The largest number of groups to return.
+    choice, count
+        Which groups come first, and the largest number of groups to return.
     seed
         Of random groups.
 
@@ -73,20 +69,15 @@ def choose_groups(
     """
     generator = np.random.default_rng(seed)
     ranked: list[tuple[int, float, int, int]] = []
-    roots = []
+    merges = []
     for label, (rows, tree) in enumerate(zip(trees.members, trees.trees, strict=True)):
-        roots.append(_last_merges(tree, len(rows) - kept_images(len(rows), fraction)))
-        found, sizes = np.unique(roots[label][roots[label] >= 0], return_counts=True)
+        merges.append(_last_merges(tree, len(rows) - kept_images(len(rows), fraction)))
+        found, sizes = np.unique(merges[label][merges[label] >= 0], return_counts=True)
         first = _order(choice, sizes, tree.heights[found], generator)
-        order = np.argsort(first, kind="stable")[:count]
-        ranked += [
-            (place, float(first[one]), label, int(found[one])) for place, one in enumerate(order)
-        ]
+        for place, one in enumerate(np.argsort(first, kind="stable")[:count]):
+            ranked.append((place, float(first[one]), label, int(found[one])))
     chosen = sorted(sorted(ranked)[:count], key=lambda one: one[1:3])
-    return [
-        _group(trees, kept, label, np.flatnonzero(roots[label] == merge), merge)
-        for _, _, label, merge in chosen
-    ]
+    return [_group(trees, kept, label, merges[label], merge) for _, _, label, merge in chosen]
 
 
 def _order(
@@ -103,9 +94,10 @@ def _order(
 
 
 def _group(
-    trees: ClassTrees, kept: NDArray[np.int64], label: int, places: NDArray[np.intp], merge: int
+    trees: ClassTrees, kept: NDArray[np.int64], label: int, merges: NDArray[np.int64], merge: int
 ) -> Group:
-    members = trees.members[label][places]
+    """Return the group of a class that a merge makes; `merges` are the last of all its images."""
+    members = trees.members[label][merges == merge]
     first = np.isin(members, kept)
     ordered = np.concatenate([members[first], members[~first]])
     height = float(trees.trees[label].heights[merge])
