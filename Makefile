@@ -2,11 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+INSTALLED_DOCS := $(VENV)/installed-docs
 UV = $(shell command -v uv || echo $(BIN)/uv)
 PINS := --constraint constraints.txt --build-constraints constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: help install demo quick test lint format wheel clean
+.PHONY: help install demo quick test lint format docs wheel clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +45,17 @@ format: install  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED_DOCS)  ## Build the site of the documentation into site/
+	rm -rf build/docs site
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs -d build/docs/trees . build/docs/site
+	mv build/docs/site site
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(UV) pip install --python $(BIN)/python $(PINS) --compile-bytecode --editable '.[docs]'
+	@touch $@
+
 wheel: install  ## Build a wheel for pip into dist/
 	$(UV) build --wheel --build-constraints constraints.txt
 
-clean:  ## Remove the virtual environment and all caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean:  ## Remove the virtual environment, the site and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist site

@@ -53,9 +53,11 @@ class Study:
     folder: Path
     """The run folder."""
     verdict: Verdict
+    """What the study has found, with all means and intervals."""
     failed: tuple[TrialResult, ...]
     """Trials that failed by themselves."""
     tracking_uri: str
+    """MLflow's store of the study."""
     tracking_failure: str | None
     """Why MLflow did not take all of the study; None if it did."""
     found: Found | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import rayred
 from rayred.arguments import DATASET_HELP, parser
 from rayred.config import DATASETS, MODELS, Experiment, Settings
 from rayred.config.experiment import DATASET_SCHEMES
@@ -150,3 +151,19 @@ def test_links_lead_somewhere(page):
     path = ROOT / page
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_the_contents_of_the_site_list_every_page_once():
+    contents = (ROOT / "docs" / "index.md").read_text()
+    blocks = re.findall(r"^```{toctree}\n(?::.+\n)*((?:.+\n)+)```$", contents, re.MULTILINE)
+    listed = [(f"docs/{entry}", entry[1:])[entry[0] == "/"] for entry in "".join(blocks).split()]
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.rst"), *ROOT.glob("examples/*.*")]
+    pages += [*ROOT.glob("rayred/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    names = {page.relative_to(ROOT).with_suffix("").as_posix() for page in pages}
+    assert sorted(listed) == sorted(names - {"docs/index"})
+
+
+def test_every_exported_name_is_on_a_page_of_the_reference():
+    texts = [page.read_text() for page in ROOT.glob("docs/api/*.rst")]
+    shown = re.findall(r"^\.\. auto\w+:: rayred\.(\w+)$", "\n".join(texts), re.MULTILINE)
+    assert sorted(shown) == sorted(rayred.__all__)

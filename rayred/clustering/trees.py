@@ -23,6 +23,7 @@ class ClassTrees:
     members: tuple[NDArray[np.int64], ...]
     """C arrays: the images of each class, ascending; row i of a class's tree is its i-th image."""
     trees: tuple[Tree, ...]
+    """C trees, of the same classes."""
 
     def groups(self, fraction: float) -> NDArray[np.int64]:
         """Return the redundant group of every image at a fraction, (N,) int64, as `groups_at`."""

@@ -138,8 +138,11 @@ class Dataset:
     """
 
     name: str
+    """Name for tables and messages."""
     train: Split
+    """Training images."""
     test: Split
+    """Test images; the training images where the data set has no others."""
     digest: str = field(init=False)
     """Digest of both splits."""
 

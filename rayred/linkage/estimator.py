@@ -58,7 +58,7 @@ class CompleteLinkage(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         1: with no connectivity all samples are connected.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during `fit`; defined only if all names of `X` are strings.
 
     See Also

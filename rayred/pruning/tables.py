@@ -158,6 +158,7 @@ class Summary:
     """What a cut does, in a few numbers."""
 
     cut: Cut
+    """Where was cut."""
     distance: float
     """Height of the highest merge made: no two images of a group are farther apart. For average
     and single linkage, the distance of the two groups. Where nothing is clustered, the largest

@@ -46,7 +46,7 @@ class SubsetSelector(BaseEstimator):  # type: ignore[misc]
         Whether each row is kept.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during `fit`; defined only if all names of `X` are strings.
 
     See Also
