@@ -47,7 +47,10 @@ numpydoc_show_class_members = False
 html_theme = "furo"
 html_title = "rayred"
 html_extra_path = ["root"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
+html_copy_source = html_show_sourcelink = False
 
 
 def warn_of_missing_docstring(

@@ -68,7 +68,7 @@ def sections() -> dict[str, str]:
 
 def written(page: str) -> tuple[list[str], list[str]]:
     """The code on a page: lines of code blocks, and code within text."""
-    text = (ROOT / page).read_text()
+    text = (ROOT / page).read_text().replace("\\\n", "")
     lines = re.findall(r"^    +(\S.*)$", text, re.MULTILINE)
     return lines, [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text)]
 
