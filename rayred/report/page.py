@@ -6,9 +6,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from rayred.files import replacing
 from rayred.report.browser.content import Packed
+from rayred.report.figures.drawn import Drawn
 from rayred.report.templating import render
 from rayred.search.results import Found, describe
 from rayred.selection.overlap import Overlap
@@ -21,7 +25,7 @@ def write_page(
     name: str,
     facts: Mapping[str, str],
     verdict: Verdict,
-    figures: Mapping[str, Path],
+    figures: Sequence[Drawn],
     notes: list[str],
     found: Found | None,
     config: str,
@@ -43,7 +47,7 @@ def write_page(
     verdict
         Its sentence and tables.
     figures
-        Caption and PNG file of every figure, that of the accuracies first; they are in the page.
+        The figures, that of the accuracies first; they are in the page.
     notes
         Sentences to list under the heading Notes.
     found
@@ -57,10 +61,7 @@ def write_page(
     given
         Whether the subset that is shown was chosen before the study.
     """
-    pictures = [
-        {"caption": caption, "data": base64.b64encode(file.read_bytes()).decode("ascii")}
-        for caption, file in figures.items()
-    ]
+    pictures = [_embedded(figure) for figure in figures]
     text = render(
         "rayred.report",
         "report.html.j2",
@@ -79,6 +80,14 @@ def write_page(
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _embedded(figure: Drawn) -> dict[str, Any]:
+    """Return a figure for the page, of half its pixels, so that it is sharp on any screen."""
+    with Image.open(figure.path) as image:
+        width = image.width // 2
+    data = base64.b64encode(figure.path.read_bytes()).decode("ascii")
+    return {"title": figure.title, "caption": figure.caption, "data": data, "width": width}
 
 
 def _words(margin: float, cell: Cell) -> str:

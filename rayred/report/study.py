@@ -94,7 +94,6 @@ def write_report(folder: Path, study: StudyReport) -> None:
     write_json(folder / "results.json", _results(study))
     save_results(folder / "results.parquet", study.trials, study.test)
     figures = draw_figures(folder / "figures", study)
-    captions = {f"{one.title}. {one.caption}": one.path for one in figures}
     cut = f"cut at {100 * study.fraction:g} % of every class"
     sizes = group_sizes(study.trees, study.fraction)
     redundant = sum(int((group > 1).sum()) for group in sizes)
@@ -109,7 +108,7 @@ def write_report(folder: Path, study: StudyReport) -> None:
         study.name,
         facts,
         study.verdict,
-        captions,
+        figures,
         study.notes,
         study.found,
         study.config,

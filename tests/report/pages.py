@@ -19,7 +19,7 @@ def write_browser_page(path: Path, content: Content) -> Path:
     """A report whose group browser shows some content."""
     cells = (Cell("full", 1.0, 10, 2, 0, 90.0, 0.5, (89.0, 91.0)),)
     verdict = Verdict(0.25, "Nothing is redundant.", None, cells)
-    write_page(path, "pets", {}, verdict, {}, [], None, "x: 1", (), pack(content))
+    write_page(path, "pets", {}, verdict, [], [], None, "x: 1", (), pack(content))
     return path
 
 

@@ -1,5 +1,6 @@
 from PIL import Image
 
+from rayred.report.figures.drawn import Drawn
 from rayred.report.page import write_page
 from rayred.search.results import Candidate, Found
 from rayred.selection.overlap import Overlap, Spread
@@ -13,7 +14,7 @@ def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     cells += (Cell("semantic", 0.5, 5, 1, 0, worst_class="cat", worst_class_accuracy=78, **lost),)
     verdict = Verdict(0.25, "Nothing is <redundant>.", None, cells)
     page = tmp_path / "report.html"
-    figures = {"A figure.": tmp_path / "a.png"}
+    figures = [Drawn("a", "A title.", "A caption.", tmp_path / "a.png")]
     candidates = (
         Candidate("search-a", {"train.lr": 0.1}, "finished", 0.9, 1.0),
         Candidate("search-b", {"train.lr": 9.0}, "failed", reason="the loss is not finite"),
@@ -22,6 +23,7 @@ def test_page_stands_by_itself_and_names_what_a_reader_should_know(tmp_path):
     notes = ["cat/0.png left out"]
     write_page(page, "pets", {"margin": "0.25"}, verdict, figures, notes, found, "x: 1")
     text = page.read_text()
+    assert "A caption." in text
     assert "Nothing is &lt;redundant&gt;." in text
     assert "cat/0.png left out" in text
     assert "data:image/png;base64," in text
@@ -38,7 +40,7 @@ def test_page_says_how_alike_several_references_choose(tmp_path):
     verdict = Verdict(0.25, "Nothing.", None, (Cell("full", 1.0, 10, 2, 0),))
     jaccard, rand = Spread(0.6124, 0.5, 0.75), Spread(0.3333, 0.25, 0.4375)
     overlaps = [Overlap(0.9, jaccard, 0.8182, rand)]
-    write_page(tmp_path / "report.html", "pets", {}, verdict, {}, [], None, "", overlaps)
+    write_page(tmp_path / "report.html", "pets", {}, verdict, [], [], None, "", overlaps)
     text = (tmp_path / "report.html").read_text()
     for shown in ("How stable the choice is", "0.612", "0.500 … 0.750", "0.818", "0.250 … 0.438"):
         assert shown in text

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rayred.clustering.exploring import explore
 from rayred.clustering.groups import redundant_groups
 from rayred.config import Selection
 from rayred.data.dataset import Dataset, Split
@@ -41,7 +42,8 @@ def study(classes: tuple[str, ...] = HOSTILE, size: int = 12, fraction: float = 
     images = rng.integers(0, 255, (len(labels), 6, 9, 3), dtype=np.uint8)
     split = Split(images, labels, [""] * len(labels), classes)
     dataset = Dataset("<made>", split, split)
-    found = redundant_groups(rng.normal(size=(len(labels), 4)), labels, [fraction])
+    x = rng.normal(size=(len(labels), 4))
+    found = redundant_groups(x, labels, [fraction])
     curve = tuple(
         {"step": step, "epoch": 0.0, "train_loss": 1.0, "lr": 0.1, "test_accuracy": step / 100}
         for step in (10, 50, 90)
@@ -64,6 +66,9 @@ def study(classes: tuple[str, ...] = HOSTILE, size: int = 12, fraction: float = 
         fraction=fraction,
         trees=found.trees,
         kept=found.kept[fraction],
+        given=False,
+        exploration=explore(x, found.trees),
+        twice={},
         trials=trials,
         test=None,
         verdict=judge("$x$ & <y>", trials, 0.25),
