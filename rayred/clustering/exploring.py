@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
 
 from rayred.clustering.checks import with_directions
 from rayred.clustering.exploration import Exploration
@@ -67,12 +68,13 @@ def explore(
     for members in trees.members:
         shown = np.intersect1d(members, rows)
         if len(shown) > 1:
-            x_shown = with_directions(x[shown])
+            unit = unit_rows(with_directions(x[shown]))
+            small = unit.float()
             asked = np.flatnonzero(is_merged[shown])
-            others, measured = _nearest(x_shown, asked)
+            others, measured = _nearest(unit, small, asked)
             neighbours[shown[asked], : others.shape[1]] = shown[others]
             distances[shown[asked], : others.shape[1]] = measured
-            places[shown] = _map(x_shown)
+            places[shown] = _map(small.numpy())
     kept = kept_of_merges(trees, kept_of or closest_to_centre(x), x.shape[1])
     return Exploration(trees, reach, rows, kept, neighbours[rows], distances[rows], places[rows])
 
@@ -163,18 +165,16 @@ def _members(tree: Tree) -> Iterator[NDArray[np.int64]]:
 
 
 def _nearest(
-    x: NDArray[Any], asked: NDArray[np.int64]
+    unit: Tensor, small: Tensor, asked: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the nearest other rows of some of (n, D) rows, and their cosine distances.
+    """Return the nearest other rows of some of (n, D) rows of length 1, and cosine distances.
 
-    Which are nearest is found in float32, and how far they are in float64.
+    Which are nearest is found by `small`, in float32, and how far they are by `unit`, in float64.
     """
-    unit = unit_rows(x)
-    small = unit.float()
-    k = min(NEIGHBOURS, len(x) - 1)
+    k = min(NEIGHBOURS, len(unit) - 1)
     found = np.empty((len(asked), k), np.int64)
     distances = np.empty((len(asked), k))
-    at_a_time = max(1, NUMBERS_AT_A_TIME // len(x))
+    at_a_time = max(1, NUMBERS_AT_A_TIME // len(unit))
     for first in range(0, len(asked), at_a_time):
         part = torch.from_numpy(asked[first : first + at_a_time])
         products = small[part] @ small.T
@@ -188,12 +188,11 @@ def _nearest(
     return found, distances
 
 
-def _map(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the first two principal components of (n, D) rows, (n, 2)."""
-    centred = unit_rows(x).float().numpy()
-    centred -= centred.mean(axis=0)
-    parts = min(2, *centred.shape)
-    u, s, _ = randomized_svd(centred, parts, random_state=0)
-    found = np.zeros((len(x), 2), np.float32)
+def _map(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first two principal components of (n, D) rows, (n, 2); overwrites the rows."""
+    unit -= unit.mean(axis=0)
+    parts = min(2, *unit.shape)
+    u, s, _ = randomized_svd(unit, parts, random_state=0)
+    found = np.zeros((len(unit), 2), np.float32)
     found[:, :parts] = u * s
     return found
