@@ -382,7 +382,9 @@ class Browser {
     this.note.textContent = found.length ? NOTES.groups : "There is no such group at this cut.";
     for (const group of found) {
       this.items.push({ group });
-      for (let first = 0; first < group.images.length; first += this.columns) this.items.push({ group, images: group.images.slice(first, first + this.columns) });
+      const chosen = this.groups.chosen(group);
+      const images = [chosen, ...group.images.filter((p) => p !== chosen)];
+      for (let first = 0; first < images.length; first += this.columns) this.items.push({ group, images: images.slice(first, first + this.columns) });
     }
     this.lines.set(this.items.map((item) => (item.images ? line : HEADER)));
   }
