@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
@@ -15,14 +17,18 @@ from rayred.clustering.cuts import Cut
 from rayred.clustering.exploring import explore
 from rayred.clustering.groups import grow_trees, kept_rows, redundant_groups
 from rayred.clustering.trees import ClassTrees
-from rayred.config import Linkage
+from rayred.config import Data, Linkage
+from rayred.data import load_train_split
 from rayred.data.dataset import Split
 from rayred.data.thumbnails import thumbnails
-from rayred.report.browser.content import Album, Content, Pairs, Part
+from rayred.report.browser.content import Album, Content, Pairs, Part, folder_urls
 from tests.chromium import wait_for
+from tests.data.examples import write_images
 from tests.report.pages import Page, write_browser_page
 
 LOWEST = 0.5
+PICTURES = Path(__file__).parents[2] / "build" / "pictures"
+"""Folder of pictures of the page, for a person to look at."""
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +259,51 @@ def test_dark_and_small_screens(page):
     page.click("Close")
     assert not page.all(".detail.open")
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_ticked_groups_are_kept_as_a_whole(page, digits):
+    ticks = page.all(".list .head input")[:2]
+    for tick in ticks:
+        tick.click()
+    page.click("Keep all of the ticked groups")
+    heads = [int(head.text.split("·")[-1].split()[0]) for head in page.all(".list .head")[:2]]
+    images = [image for image, state in page.thumbs() if state == "kept"][: sum(heads)]
+    assert len(images) > 2
+    assert set(named(digits, np.array(images))) <= set(page.kept())
+
+
+def test_the_whole_picture_is_shown_where_it_lies(browser: webdriver.Chrome, tmp_path: Path):
+    folder = tmp_path / "pets & more%20"
+    write_images(folder / "cat", 4, size=(40, 30))
+    split = load_train_split(f"folder:{folder}", Data(image_size=16))
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    exploration = explore(x, grow_trees(x, split.labels, 0.25, Linkage()))
+    sources = ["images/", *folder_urls(split)]
+    album = Album((Part("train", split, np.arange(4)),))
+    content = Content(album, exploration, Cut(keep=0.5), sources=sources)
+    page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
+    page.thumbs()
+    page.all(".list .thumb")[0].click()
+    size = (
+        "const i = document.querySelector('.picture img'); return [i.naturalWidth, i.naturalHeight]"
+    )
+    wait_for(browser, lambda _: page.all(".picture img"))
+    assert page.run(size) == [40, 30]
+    assert page.requests() == []
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_of_the_page_are_left_to_be_looked_at(page, width, scheme):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    screen = {"width": width, "height": 1100, "deviceScaleFactor": 1, "mobile": width < 500}
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    wait_for(page.browser, lambda _: page.all(".thumb canvas[data-drawn]"))
+    picture = page.browser.get_screenshot_as_png()
+    (PICTURES / f"report-{width}-{scheme}.png").write_bytes(picture)
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.width == width
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
