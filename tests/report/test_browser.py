@@ -284,12 +284,10 @@ def test_the_whole_picture_is_shown_where_it_lies(browser: webdriver.Chrome, tmp
     page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
     page.thumbs()
     page.all(".list .thumb")[0].click()
-    size = (
-        "const i = document.querySelector('.picture img'); return [i.naturalWidth, i.naturalHeight]"
-    )
     wait_for(browser, lambda _: page.all(".picture img"))
-    assert page.run(size) == [40, 30]
-    assert page.requests() == []
+    size = "const image = arguments[0]; return [image.naturalWidth, image.naturalHeight]"
+    assert page.run(size, page.all(".picture img")[0]) == [40, 30]
+    assert all(one.startswith("file:") for one in page.requests())
 
 
 @pytest.mark.parametrize("width", [400, 1400])
