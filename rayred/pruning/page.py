@@ -14,6 +14,8 @@ from rayred.pruning.choosing import Clustered
 from rayred.pruning.known import Known
 from rayred.pruning.tables import Chosen, Summary
 from rayred.report.browser.content import pack
+from rayred.report.figures.drawn import draw_redundancy_of
+from rayred.report.page import embedded
 from rayred.report.templating import render
 from rayred.store import Stage
 
@@ -41,6 +43,16 @@ def _classes(chosen: Chosen) -> list[dict[str, Any]]:
     ]
 
 
+def _figures(folder: Path, page: Page) -> list[dict[str, Any]]:
+    """Draw how redundant each class is by one measure, if there are trees that say so."""
+    clustered = page.clustered
+    if clustered is None:
+        return []
+    height = min(page.summary.distance, clustered.reach)
+    classes = [one_line(name) for name in page.chosen.split.classes]
+    return [embedded(draw_redundancy_of(folder, clustered.trees, classes, height))]
+
+
 def _save(folder: Path, page: Page) -> None:
     chosen, summary, known = page.chosen, page.summary, page.known
     text = render(
@@ -52,6 +64,7 @@ def _save(folder: Path, page: Page) -> None:
         summary=summary,
         n_images=len(chosen.split) + summary.known,
         owned=None if known is None else known.owned.name,
+        pictures=_figures(folder / "figures", page),
         classes=_classes(chosen),
     )
     (folder / "report.html").write_text(text, encoding="utf-8", errors="backslashreplace")

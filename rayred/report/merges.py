@@ -33,8 +33,17 @@ def common_height(trees: ClassTrees, fraction: float) -> float | None:
     return min([height or np.inf, *reaches, max(_ends(trees))])
 
 
-def shares_at(trees: ClassTrees, height: float) -> NDArray[np.float64]:
+def shares_at(trees: ClassTrees, height: float, known: float = 0.0) -> NDArray[np.float64]:
     """Return the share of each class that its groups make redundant at one height.
+
+    Parameters
+    ----------
+    trees
+        One tree a class.
+    height
+        A cosine distance.
+    known
+        Height up to which all merges are known, also of trees that end below it.
 
     Returns
     -------
@@ -43,7 +52,7 @@ def shares_at(trees: ClassTrees, height: float) -> NDArray[np.float64]:
     """
     shares = np.full(len(trees.trees), np.nan)
     for label, tree in enumerate(trees.trees):
-        if tree.n_rows and _reach(tree) >= height:
+        if tree.n_rows and max(_reach(tree), known) >= height:
             shares[label] = np.searchsorted(tree.heights, height, side="right") / tree.n_rows
     return shares
 

@@ -61,7 +61,7 @@ def write_page(
     given
         Whether the subset that is shown was chosen before the study.
     """
-    pictures = [_embedded(figure) for figure in figures]
+    pictures = [embedded(figure) for figure in figures]
     text = render(
         "rayred.report",
         "report.html.j2",
@@ -82,8 +82,8 @@ def write_page(
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _embedded(figure: Drawn) -> dict[str, Any]:
-    """Return a figure for the page, of half its pixels, so that it is sharp on any screen."""
+def embedded(figure: Drawn) -> dict[str, Any]:
+    """Return a figure as the pages show it: at half its pixels, so that it is sharp anywhere."""
     with Image.open(figure.path) as image:
         width = image.width // 2
     data = base64.b64encode(figure.path.read_bytes()).decode("ascii")

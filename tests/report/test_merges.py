@@ -53,3 +53,13 @@ def test_heights_are_unknown_before_the_first_merge_and_after_the_last():
     trees = class_trees(chain(10, [0.1, 0.2]), chain(1, []))
     found = heights_at(trees, [0.0, 0.1, 0.2, 0.3, 1.0])
     np.testing.assert_equal(found, [[np.nan, 0.1, 0.2, np.nan, np.nan], [np.nan] * 5])
+
+
+def test_merges_are_known_of_trees_that_end_below_a_distance():
+    empty = np.empty((0, 2), np.int64)
+    trees = ClassTrees(
+        (np.arange(3), np.arange(3, 5)),
+        (Tree(3, np.array([[0, 1]]), np.array([0.1])), Tree(2, empty, np.empty(0))),
+    )
+    assert np.isnan(shares_at(trees, 0.2)).all()
+    assert shares_at(trees, 0.2, known=0.2).tolist() == [pytest.approx(1 / 3), 0.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from rayred.clustering.trees import ClassTrees
 from rayred.report.figures.accuracy import accuracy_words, draw_accuracy
 from rayred.report.figures.curves import curves_of, curves_words, draw_curves
 from rayred.report.figures.group_sizes import draw_group_sizes, sizes_words
@@ -52,12 +53,24 @@ def draw_figures(folder: Path, study: StudyReport) -> list[Drawn]:
     The figure of curves is left out where no training was evaluated more than once; that of the
     loosest groups where there is none, and those of heights where nothing was merged.
     """
-    drawn = []
-    for name, words, figure in _drawings(study):
-        path = folder / f"{name}.png"
-        save(figure, path, words.title)
-        drawn.append(Drawn(name, words.title, words.caption, path))
-    return drawn
+    return [_written(folder, drawing) for drawing in _drawings(study)]
+
+
+def draw_redundancy_of(
+    folder: Path, trees: ClassTrees, classes: Sequence[str], height: float
+) -> Drawn:
+    """Write the figure of the redundancy by class into a folder, at a height known of all trees."""
+    shares = shares_at(trees, height, known=height)
+    words = redundancy_words(classes, shares, height)
+    drawing = "redundancy-by-class", words, draw_redundancy(classes, shares, words.title)
+    return _written(folder, drawing)
+
+
+def _written(folder: Path, drawing: Drawing) -> Drawn:
+    name, words, figure = drawing
+    path = folder / f"{name}.png"
+    save(figure, path, words.title)
+    return Drawn(name, words.title, words.caption, path)
 
 
 def _drawings(study: StudyReport) -> Iterator[Drawing]:
