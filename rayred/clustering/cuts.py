@@ -108,6 +108,15 @@ class Cut:
                 break
         return trees
 
+    def reach(self, trees: ClassTrees) -> float:
+        """Return the height up to which all merges are known of the trees of this cut."""
+        if self.max_distance is not None:
+            return self.max_distance
+        if self.common:
+            # They all end at one distance, which is that of the highest merge or more.
+            return trees.height_at([tree.n_clusters for tree in trees.trees])
+        return trees.reach()
+
     def counts(self, trees: ClassTrees) -> list[int]:
         """Return how many images of each class are kept.
 

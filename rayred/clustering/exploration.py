@@ -22,6 +22,8 @@ class Exploration:
     """Trees of all N rows, up to the height to which groups are shown."""
     reach: float
     """Height up to which all merges are known."""
+    whole: bool
+    """Whether the trees are shown as they are, to their ends."""
     rows: NDArray[np.int64]
     """(P,) int64 ascending: all rows or, where they are too many, those that are merged."""
     kept: NDArray[np.int64]
@@ -41,6 +43,7 @@ def save_exploration(folder: Path, found: Exploration) -> None:
     np.savez(
         folder / "exploration.npz",
         reach=found.reach,
+        whole=found.whole,
         rows=found.rows,
         kept=found.kept,
         neighbours=found.neighbours,
@@ -53,5 +56,5 @@ def load_exploration(folder: Path) -> Exploration:
     """Read what `save_exploration` wrote."""
     with np.load(folder / "exploration.npz") as file:
         values = dict(file)
-    reach = float(values.pop("reach"))
-    return Exploration(load_trees(folder / "trees.npz"), reach, **values)
+    reach, whole = float(values.pop("reach")), bool(values.pop("whole"))
+    return Exploration(load_trees(folder / "trees.npz"), reach, whole, **values)

@@ -6,7 +6,7 @@ Legend: N rows, D embedding dimensions, M merges of all trees, P rows shown, k n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from rayred.clustering.checks import with_directions
 from rayred.clustering.exploration import Exploration
-from rayred.clustering.standing import highest_of_groups
 from rayred.clustering.trees import ClassTrees
 from rayred.linkage import Tree, representatives
 from rayred.linkage.pairs import pair_distances
@@ -27,20 +26,18 @@ NEIGHBOURS = 6
 """k, the nearest rows of its class that are known of each row."""
 MOST_ROWS = 60_000
 """Most rows that are shown."""
-MOST_MEMBERS = 2_000_000
+MOST_MEMBERS = 2**25
 """Most members of all merges together; a row counts once for every merge that it is part of."""
+MOST_NUMBERS = 2**32
+"""Most numbers of their embeddings."""
 NUMBERS_AT_A_TIME = 2**24
 """Numbers of embeddings or products that are held at a time."""
-
-KeptOf = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
-"""Takes the rows of some groups, ascending within each, and (n,) which group each belongs to, 0 to
-K − 1 in order; returns the (K,) rows that are kept of them."""
 
 
 def explore(
     x: NDArray[Any],
     trees: ClassTrees,
-    kept_of: KeptOf | None = None,
+    value: NDArray[Any] | None = None,
     reach: float | None = None,
 ) -> Exploration:
     """Return what it takes to look at the groups of N rows.
@@ -51,12 +48,14 @@ def explore(
         (N, D) embeddings, for example a memory map, of which a part at a time is read.
     trees
         Trees of all classes.
-    kept_of
-        Says which row of a group is kept; by default the one closest to the centre.
+    value
+        (N,) numbers, of which the row of the highest is kept of each group; by default the row
+        closest to the group's centre is.
     reach
         Height up to which all merges are known; by default what `ClassTrees.reach` says.
     """
-    trees, reach = shown_part(trees, trees.reach() if reach is None else reach)
+    given = trees
+    trees, reach = shown_part(trees, trees.reach() if reach is None else reach, x.shape[1])
     n = sum(map(len, trees.members))
     is_merged = np.zeros(n, np.bool_)
     for members, tree in zip(trees.members, trees.trees, strict=True):
@@ -75,21 +74,24 @@ def explore(
             neighbours[shown[asked], : others.shape[1]] = shown[others]
             distances[shown[asked], : others.shape[1]] = measured
             places[shown] = _map(small.numpy())
-    kept = kept_of_merges(trees, kept_of or closest_to_centre(x), x.shape[1])
-    return Exploration(trees, reach, rows, kept, neighbours[rows], distances[rows], places[rows])
+    kept = centres_of_merges(trees, x) if value is None else best_of_merges(trees, value)
+    return Exploration(
+        trees, reach, trees is given, rows, kept, neighbours[rows], distances[rows], places[rows]
+    )
 
 
-def shown_part(trees: ClassTrees, reach: float) -> tuple[ClassTrees, float]:
+def shown_part(trees: ClassTrees, reach: float, width: int) -> tuple[ClassTrees, float]:
     """Return the part of trees whose groups are few and small enough to show, and its reach.
 
-    That is all of them, or all merges below a height.
+    That is all of them, or all merges below a height. Embeddings have `width` numbers; those of
+    rows that are merged at a height of 0 are equal, and are not read.
     """
     heights = np.concatenate([tree.heights for tree in trees.trees])
     rows = np.concatenate([(tree.children < tree.n_rows).sum(axis=1) for tree in trees.trees])
-    members = np.concatenate([_sizes(tree) for tree in trees.trees])
+    members = np.where(heights > 0, np.concatenate([_sizes(tree) for tree in trees.trees]), 0)
     order = np.argsort(heights, kind="stable")
     too_many = np.cumsum(rows[order]) > MOST_ROWS
-    too_many |= np.cumsum(members[order]) > MOST_MEMBERS
+    too_many |= np.cumsum(members[order]) > min(MOST_MEMBERS, MOST_NUMBERS // width)
     if not too_many.any():
         return trees, reach
     end = float(heights[order[int(too_many.argmax())]])
@@ -101,50 +103,56 @@ def shown_part(trees: ClassTrees, reach: float) -> tuple[ClassTrees, float]:
     return ClassTrees(trees.members, tuple(parts)), min(reach, math.nextafter(end, -1))
 
 
-def closest_to_centre(x: NDArray[Any]) -> KeptOf:
-    """Return what keeps the row of (N, D) embeddings that is closest to its group's centre."""
+def best_of_merges(trees: ClassTrees, value: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the row of the highest value of the group that each merge makes, (M,).
 
-    def kept_of(rows: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[representatives(with_directions(x[rows]), group)]
-
-    return kept_of
-
-
-def highest(value: NDArray[Any]) -> KeptOf:
-    """Return what keeps the row with the highest of (N,) values; of equal ones the lowest row."""
-
-    def kept_of(rows: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[highest_of_groups(group, value[rows])]
-
-    return kept_of
+    Of equal values, that of the lowest row. `value` is (N,).
+    """
+    return np.concatenate(
+        [
+            rows[_best(tree, value[rows], len(tree.children))]
+            for rows, tree in zip(trees.members, trees.trees, strict=True)
+        ]
+    )
 
 
-def kept_of_merges(trees: ClassTrees, kept_of: KeptOf, width: int = 1) -> NDArray[np.int64]:
-    """Return the row kept of the group that each merge makes, (M,), class after class.
+def centres_of_merges(trees: ClassTrees, x: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the row closest to the centre of the group that each merge makes, (M,).
 
-    `width` is the number of numbers that `kept_of` reads of a row.
+    It is that of `rayred.linkage.representatives`. `x` are (N, D) embeddings, which are equal if
+    they are merged at a height of 0, so that the lowest of them is kept.
     """
     kept = []
     for rows, tree in zip(trees.members, trees.trees, strict=True):
+        first = int(np.searchsorted(tree.heights, 0, side="right"))
+        kept.append(rows[_best(tree, np.zeros(tree.n_rows), first)])
         part: list[NDArray[np.int64]] = []
         numbers = 0
-        for members in _members(tree):
-            part.append(members)
-            numbers += len(members) * width
+        for members in _members(tree, first):
+            part.append(rows[members])
+            numbers += len(members) * x.shape[1]
             if numbers > NUMBERS_AT_A_TIME:
-                kept.append(_kept_of_part(rows, part, kept_of))
+                kept.append(_closest(x, part))
                 part, numbers = [], 0
-        kept.append(_kept_of_part(rows, part, kept_of))
+        kept.append(_closest(x, part))
     return np.concatenate(kept)
 
 
-def _kept_of_part(
-    rows: NDArray[np.int64], part: list[NDArray[np.int64]], kept_of: KeptOf
-) -> NDArray[np.int64]:
-    if not part:
+def _closest(x: NDArray[Any], groups: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the row of each group, rows ascending, that is closest to its centre."""
+    if not groups:
         return np.empty(0, np.int64)
-    group = np.repeat(np.arange(len(part)), [len(members) for members in part])
-    return kept_of(rows[np.concatenate(part)], group)
+    rows = np.concatenate(groups)
+    group = np.repeat(np.arange(len(groups)), [len(members) for members in groups])
+    return rows[representatives(with_directions(x[rows]), group)]
+
+
+def _best(tree: Tree, value: NDArray[Any], merges: int) -> NDArray[np.int64]:
+    """Return the row of the highest value of the group that each of the first merges makes."""
+    best, order = [*range(tree.n_rows)], value.tolist()
+    for a, b in tree.children[:merges].tolist():
+        best.append(min(best[a], best[b], key=lambda row: (-order[row], row)))
+    return np.array(best[tree.n_rows :], np.int64)
 
 
 def _sizes(tree: Tree) -> NDArray[np.int64]:
@@ -155,12 +163,18 @@ def _sizes(tree: Tree) -> NDArray[np.int64]:
     return np.array(sizes[tree.n_rows :], np.int64)
 
 
-def _members(tree: Tree) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of the group that each merge makes, ascending."""
-    made: dict[int, NDArray[np.int64]] = {}
-    for node, pair in enumerate(tree.children.tolist(), tree.n_rows):
-        parts = [made.pop(child, np.array([child])) for child in pair]
-        made[node] = np.sort(np.concatenate(parts))
+def _members(tree: Tree, first: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of the group that each merge makes, ascending, without the first merges."""
+    top = [*range(tree.n_rows + first)]
+    for merge in reversed(range(first)):
+        for child in tree.children[merge].tolist():
+            top[child] = top[tree.n_rows + merge]
+    nodes = np.array(top[: tree.n_rows])
+    order = np.argsort(nodes, kind="stable")
+    starts = np.flatnonzero(np.diff(nodes[order], prepend=-1))
+    made = {int(nodes[rows[0]]): rows for rows in np.split(order, starts[1:])}
+    for node, pair in enumerate(tree.children[first:].tolist(), tree.n_rows + first):
+        made[node] = np.sort(np.concatenate([made.pop(child) for child in pair]))
         yield made[node]
 
 

@@ -52,13 +52,11 @@ class ClassTrees:
             default=0.0,
         )
 
-    def reach(self, max_distance: float | None = None) -> float:
-        """Return the height up to which all merges are known.
+    def reach(self) -> float:
+        """Return the height up to which all merges are known, whatever has ended the trees.
 
-        `max_distance` is the height at which the trees were ended, if they were.
+        It is below 0 if a class of several images has no merge.
         """
-        if max_distance is not None:
-            return max_distance
         # Merges as high as the last one may not be in the tree of a class that ends with it.
         ends = [max(tree.heights, default=0.0) for tree in self.trees if tree.n_clusters > 1]
         return min([2.0, *(math.nextafter(end, -1) for end in ends)])

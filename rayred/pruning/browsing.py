@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.exploring import KeptOf, explore, highest
+from rayred.clustering.exploring import explore
 from rayred.pruning.choosing import Clustered, preference
 from rayred.pruning.images import IMAGES
 from rayred.pruning.known import Known
@@ -32,10 +32,9 @@ def content_of(chosen: Chosen, clustered: Clustered | None, known: Known | None)
     split, exploration = chosen.split, None
     kept = group = None
     if clustered is not None:
-        kept_of: KeptOf | None = None
-        if chosen.choice.representative != "centre":
-            kept_of = highest(preference(split, chosen.choice.representative))
-        exploration = explore(clustered.x, clustered.trees, kept_of, clustered.reach)
+        representative = chosen.choice.representative
+        value = None if representative == "centre" else preference(split, representative)
+        exploration = explore(clustered.x, clustered.trees, value, clustered.reach)
     rows = np.arange(len(split)) if exploration is None else exploration.rows
     album = Album((Part("these", split, rows), *_known_parts(known)))
     if exploration is None:

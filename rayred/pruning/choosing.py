@@ -89,7 +89,7 @@ class Clustered:
             opened.x.value,
             trees,
             opened.job.experiment.linkage,
-            trees.reach(cut.max_distance),
+            cut.reach(trees),
         )
 
     def choose(

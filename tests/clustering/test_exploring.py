@@ -8,13 +8,7 @@ from numpy.testing import assert_allclose
 
 from rayred.clustering import exploring
 from rayred.clustering.exploration import Exploration, load_exploration, save_exploration
-from rayred.clustering.exploring import (
-    closest_to_centre,
-    explore,
-    highest,
-    kept_of_merges,
-    shown_part,
-)
+from rayred.clustering.exploring import centres_of_merges, explore, shown_part
 from rayred.clustering.groups import grow_trees, kept_rows, redundant_groups
 from rayred.clustering.standing import highest_of_groups
 from rayred.clustering.trees import ClassTrees
@@ -73,7 +67,7 @@ def test_the_row_of_the_highest_value_is_kept(rows):
     x, labels = rows
     trees = grown(x, labels, 0.3)
     value = np.random.default_rng(1).integers(0, 4, len(x))
-    found = explore(x, trees, highest(value))
+    found = explore(x, trees, value)
     counts = [tree.n_clusters + 3 for tree in trees.trees]
     expected = highest_of_groups(trees.groups_at(counts), value)
     assert np.array_equal(kept_at(found, counts), expected)
@@ -133,12 +127,11 @@ def test_too_much_to_show_is_cut_at_a_height(rows, monkeypatch):
     for tree, part in zip(trees.trees, found.trees.trees, strict=True):
         assert part == tree.up_to(highest_shown)
     monkeypatch.setattr(exploring, "MOST_MEMBERS", 5)
-    assert sum(len(tree.heights) for tree in shown_part(trees, 2.0)[0].trees) <= 2
+    assert sum((tree.heights > 0).sum() for tree in shown_part(trees, 2.0, 5)[0].trees) <= 2
     monkeypatch.setattr(exploring, "MOST_MEMBERS", 1)
-    part, reach = shown_part(trees, 2.0)
-    assert not any(len(tree.heights) for tree in part.trees)
-    assert reach < min(tree.heights[0] for tree in trees.trees if len(tree.heights))
-    assert len(explore(x, trees).rows) == 0
+    part, reach = shown_part(trees, 2.0, 5)
+    assert not any((tree.heights > 0).any() for tree in part.trees)
+    assert reach < min(tree.heights[tree.heights > 0].min() for tree in trees.trees)
 
 
 def test_it_is_read_as_it_was_written(rows, tmp_path):
@@ -147,12 +140,22 @@ def test_it_is_read_as_it_was_written(rows, tmp_path):
     save_exploration(tmp_path, found)
     again = load_exploration(tmp_path)
     assert again.trees.trees == found.trees.trees
-    assert again.reach == found.reach
+    assert (again.reach, again.whole) == (found.reach, found.whole)
     for name in ("rows", "kept", "neighbours", "distances", "places"):
         assert np.array_equal(getattr(again, name), getattr(found, name), equal_nan=True)
 
 
 def test_no_merge_keeps_nothing():
     trees = grown(np.eye(3), np.zeros(3, int), 1.0)
-    assert kept_of_merges(trees, closest_to_centre(np.eye(3))).shape == (0,)
+    assert centres_of_merges(trees, np.eye(3)).shape == (0,)
     assert kept_rows(np.eye(3), trees, [[3]], Linkage())[0].tolist() == [0, 1, 2]
+
+
+def test_thousands_of_equal_rows_are_shown_and_the_lowest_is_kept():
+    x = np.ones((9000, 2))
+    x[8990:, 1] = np.arange(2, 12)
+    found = explore(x, grown(x, np.zeros(9000, int), 0.0001))
+    assert found.whole
+    assert len(found.kept) == 8999
+    assert kept_at(found, [11])[0] == 0
+    assert len(kept_at(found, [11])) == 11

@@ -163,11 +163,13 @@ class Browser {
     Object.assign(this, { el, data, pictures, edits: new Map(), picked: new Set() });
     this.trees = data.height ? new Trees(data) : null;
     this.filter = { label: -1, least: 2, text: "", order: "largest" };
-    const cut = data.cut ?? { mode: "class", value: 1, floor: 1 };
-    this.cut = { ...cut };
+    this.first = data.cut ?? { mode: "class", value: 1, floor: 1 };
+    this.cut = { ...this.first };
+    // A cut that the code made is known to be in the trees, unless a part of them alone is shown.
+    this.tooMany = Boolean(this.trees) && !data.whole && !this.trees.reaches(this.first);
     el.classList.add("rayred-browser");
     el.replaceChildren(this.toolbar(), this.tabs(), this.body());
-    if (this.trees) this.setMode(cut.mode, cut.value);
+    if (this.trees) this.setMode(this.first.mode, this.first.value);
     else this.regroup();
     this.open(data.group || this.trees ? "groups" : "pairs0");
     el.dataset.ready = "yes";
@@ -246,11 +248,11 @@ class Browser {
     this.detail = node("aside", { className: "detail", "aria-live": "polite" });
     this.lines = new Lines(this.list, (line) => this.drawLine(line));
     this.watch = new ResizeObserver(() => {
-      if (this.columns !== this.fitting()) this.layout();
+      if (!this.list.hidden && this.columns !== this.fitting()) this.layout();
       if (this.tab === "map") this.drawMap();
     });
-    this.watch.observe(this.list);
     this.main = node("div", { className: "main", role: "tabpanel" }, this.note, this.list, this.table, this.map);
+    this.watch.observe(this.main);
     return node("div", { className: "split" }, this.main, this.detail);
   }
 
@@ -271,29 +273,33 @@ class Browser {
   // --- the cut ---
 
   setMode(mode, value = null) {
-    const before = this.cut;
-    this.cut = { mode, floor: before.floor, value: before.value };
-    this.mode.querySelector("select").value = mode;
     const { slider, number, trees } = this;
-    if (mode === "distance") Object.assign(slider, { min: 0, max: 1000, step: 1 });
-    else Object.assign(slider, { min: trees.lowest(mode), max: 1000, step: 1 });
+    const floor = this.first.floor;
+    this.cut = { mode, floor, value: this.cut.value };
+    this.mode.querySelector("select").value = mode;
+    slider.min = mode === "distance" ? 0 : trees.lowest(mode, floor);
+    slider.max = 1000;
     number.min = mode === "distance" ? 0 : slider.min / 10;
     number.max = mode === "distance" ? trees.far : 100;
-    if (value === null) {
-      // What the cut of before does, in the words of this one.
-      const done = this.groups.done;
-      const kept = trees.N - done.reduce((sum, merges) => sum + merges, 0);
-      const heights = done.map((merges, c) => (merges ? trees.height[trees.first[c] + merges - 1] : 0));
-      value = mode === "distance" ? Math.min(trees.far, Math.max(...heights)) : Math.round((1000 * kept) / trees.N) / 1000;
-    }
-    this.setValue(value);
+    this.setValue(value ?? this.alike(mode));
+  }
+
+  // The value of a way to cut that keeps about what is kept now.
+  alike(mode) {
+    const { trees } = this;
+    const { done } = this.groups;
+    const kept = trees.N - done.reduce((sum, merges) => sum + merges, 0);
+    if (mode !== "distance") return Math.round((1000 * kept) / trees.N) / 1000;
+    return Math.max(0, ...done.map((merges, c) => (merges ? trees.height[trees.first[c] + merges - 1] : 0)));
   }
 
   setValue(value) {
-    const { trees, slider, cut } = this;
+    const { trees, slider, cut, first } = this;
     const distance = cut.mode === "distance";
-    if (!distance && !(cut.value === value && this.data.cut?.value === value)) value = Math.max(value, slider.min / 1000);
+    const asMade = cut.mode === first.mode && value === first.value && !this.tooMany;
     cut.value = Math.min(Math.max(value, 0), distance ? trees.far : 1);
+    if (asMade) cut.value = value;
+    else if (!distance && !trees.reaches(cut)) cut.value = slider.min / 1000;
     slider.value = distance ? 1000 * Math.sqrt(cut.value / trees.far || 0) : 1000 * cut.value;
     this.number.value = distance ? short(cut.value) : Number((100 * cut.value).toFixed(2));
     this.regroup();
@@ -319,7 +325,15 @@ class Browser {
   change(edit) {
     edit();
     for (const group of this.groups.all) this.groups.settle(group);
-    this.refresh();
+    this.redrawn(() => this.refresh());
+  }
+
+  // Draw anew; what has the keyboard keeps it, or the list has it if that is gone.
+  redrawn(draw) {
+    const before = this.el.getRootNode().activeElement;
+    const had = this.el.contains(before);
+    draw();
+    if (had && !before.isConnected) this.list.focus({ preventScroll: true });
   }
 
   refilter(part) {
@@ -346,6 +360,7 @@ class Browser {
     const redundant = groups.all.filter((group) => group.images.length > 1);
     const highest = redundant.reduce((most, group) => Math.max(most, group.height), 0);
     let text = `${(total - gone).toLocaleString("en")} of ${count(total, "image")} are kept, ${percent(gone / total)} are not; ${count(redundant.length, "group")} of more than one image`;
+    if (this.tooMany) text += " (the groups of the cut that was made are too many to be shown)";
     if (trees && redundant.length) text += data.linkage === "complete" ? `, in none are two farther apart than ${short(highest)}` : `, the highest merge at ${short(highest)}`;
     this.summary.textContent = `${text}.`;
     if (this.changes) this.changes.textContent = this.edits.size ? `${count(this.edits.size, "image")} changed` : "Nothing changed";
@@ -417,7 +432,7 @@ class Browser {
     const canvas = node("canvas", {});
     this.pictures.draw(canvas, p);
     const name = data.names[p];
-    const made = node("button", { type: "button", className: `thumb ${state}`, title: name, tabIndex: -1, role: "option", onclick: () => this.show(p, true) }, canvas);
+    const made = node("button", { type: "button", className: `thumb ${state}`, title: name, tabIndex: -1, role: "option", onclick: () => this.pick(p) }, canvas);
     made.setAttribute("aria-label", `${name}, ${data.classes[data.label[p]]}${this.pair ? "" : `, ${state === "kept" ? "kept" : "not kept"}`}`);
     made.setAttribute("aria-selected", String(p === this.shown));
     made.dataset.image = p;
@@ -435,7 +450,11 @@ class Browser {
     rows.sort((a, b) => sign * (by === "name" ? a.name.localeCompare(b.name) : a[by] - b[by]) || a.c - b.c);
     const most = Math.max(...rows.map((row) => row.share), 1e-9);
     const heads = Object.entries(columns).map(([key, text]) => {
-      const sort = () => ((this.tableOrder = { by: key, down: by === key ? !down : key !== "name" }), this.drawTable());
+      const sort = () => {
+        this.tableOrder = { by: key, down: by === key ? !down : key !== "name" };
+        this.drawTable();
+        this.table.querySelector("[aria-sort] button").focus();
+      };
       const head = node("th", { scope: "col" }, node("button", { type: "button", textContent: text, onclick: sort }));
       if (by === key) head.setAttribute("aria-sort", down ? "descending" : "ascending");
       return head;
@@ -520,6 +539,11 @@ class Browser {
 
   // --- one image ---
 
+  pick(p) {
+    this.show(p, true);
+    if (!this.list.hidden) this.list.focus({ preventScroll: true });
+  }
+
   show(p, chosen = false) {
     this.shown = p;
     for (const thumb of this.list.querySelectorAll(".thumb")) thumb.setAttribute("aria-selected", String(Number(thumb.dataset.image) === p));
@@ -587,7 +611,7 @@ class Browser {
   }
 
   async copy(button, text) {
-    const before = button.textContent;
+    const before = (button.title ||= button.textContent);
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
@@ -601,6 +625,7 @@ class Browser {
 
   key(event) {
     const { items, columns } = this;
+    if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
     const rows = items.map((item, line) => ({ line, images: item.images ?? (this.pair ? [...this.pair.images.slice(2 * item.pair, 2 * item.pair + 2)] : null) })).filter((row) => row.images);
     if (event.target !== this.list && event.target.tagName === "INPUT") return;
     if (event.key === "Escape") return this.hide();

@@ -195,6 +195,7 @@ def pack(content: Content) -> Packed:
         ],
         "sources": list(content.sources),
         "reach": 0.0 if found is None else found.reach,
+        "whole": found is None or found.whole,
         "neighbours": 0 if found is None else found.neighbours.shape[1],
     }
     return Packed(meta, gzip.compress(data, 6, mtime=0), sheets.files)

@@ -45,11 +45,11 @@ class Trees {
       this.parent[child] = P + (i >> 1);
     }
     this.byHeight = Int32Array.from(height.keys()).sort((a, b) => height[a] - height[b] || a - b);
-    this.far = Math.min(reach, height.length ? height[this.byHeight.at(-1)] : 0);
-    this.known = this.byHeight.filter((j) => height[j] <= reach).length;
+    this.far = Math.max(0, Math.min(reach, height.length ? height[this.byHeight.at(-1)] : 0));
   }
 
-  // How many merges of each class a cut makes; rayred.clustering.cuts.Cut.counts.
+  // How many merges of each class a cut makes; rayred.clustering.cuts.Cut.counts. It may be more than
+  // there are, see `reaches`.
   done({ mode, value, floor }) {
     const most = this.classSizes.map((size) => size - Math.min(floor, size));
     if (mode === "class")
@@ -69,14 +69,27 @@ class Trees {
     return done;
   }
 
+  // Whether all merges of a cut are known.
+  reaches(cut) {
+    if (cut.mode === "distance") return cut.value <= this.reach;
+    if (cut.mode === "class") return this.done(cut).every((count, c) => count <= this.merges[c]);
+    return this.N - keptImages(this.N, cut.value) <= this.allowed(cut.floor);
+  }
+
+  // How many merges all classes have together up to the height that is known, where each keeps a floor.
+  allowed(floor) {
+    const done = this.done({ mode: "distance", value: this.reach, floor });
+    return done.reduce((sum, merges) => sum + merges, 0);
+  }
+
   // The lowest thousandth to which a share can be set.
-  lowest(mode) {
-    const reaches = (value) =>
-      mode === "common"
-        ? this.N - keptImages(this.N, value) <= this.known
-        : this.done({ mode, value, floor: 1 }).every((count, c) => count <= this.merges[c]);
-    let low = 1000;
-    while (low > 1 && reaches((low - 1) / 1000)) low--;
+  lowest(mode, floor) {
+    let [low, high] = [0, 1000];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.reaches({ mode, value: middle / 1000, floor })) high = middle;
+      else low = middle + 1;
+    }
     return low;
   }
 
