@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from rayred import load_dataset
+from rayred.clustering import exploring
 from rayred.clustering.cuts import Cut
 from rayred.clustering.exploring import explore
 from rayred.clustering.groups import grow_trees, kept_rows, redundant_groups
@@ -305,3 +307,83 @@ def test_pictures_of_the_page_are_left_to_be_looked_at(page, width, scheme):
         assert image.width == width
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Cut(keep=0.97, common=True, floor=122),
+        Cut(keep=0.9, floor=120),
+        Cut(max_distance=0.03, floor=125),
+        Cut(keep=1 / 3),
+    ],
+)
+def test_the_cut_that_was_made_is_shown_at_first(browser, digits, x, tmp_path, cut):
+    trees = cut.trees(
+        lambda share, height: grow_trees(
+            x, digits.labels, share, Linkage(), max_distance=height
+        ),
+        digits.class_sizes().tolist(),
+    )  # fmt: skip
+    [kept] = kept_rows(x, trees, [cut.counts(trees)], Linkage())
+    album = Album((Part("train", digits, np.arange(len(digits))),))
+    content = Content(album, explore(x, trees, reach=cut.reach(trees)), cut)
+    page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
+    assert page.kept() == named(digits, kept)
+    for share in (98.5, 99):
+        if cut.max_distance is None:
+            page.set(".cut input[type=number]", share)
+            counts = replace(cut, keep=share / 100).counts(trees)
+            [kept] = kept_rows(x, trees, [counts], Linkage())
+            assert page.kept() == named(digits, kept)
+
+
+def test_a_class_without_merges_ends_no_share_of_all(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (22, 8, 8, 1), np.uint8), np.repeat([0, 1], [20, 2])
+    split = Split(pixels, labels, [f"image {n}" for n in range(22)], ("many", "two"))
+    x = np.concatenate([rng.normal(size=(20, 4)), [[1, 0, 0, 0], [-1, 0, 0, 0]]])
+    cut = Cut(keep=0.8, common=True)
+    trees = cut.trees(
+        lambda share, height: grow_trees(x, labels, share, Linkage(), max_distance=height), [20, 2]
+    )
+    album = Album((Part("train", split, np.arange(22)),))
+    content = Content(album, explore(x, trees, reach=cut.reach(trees)), cut)
+    page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
+    [kept] = kept_rows(x, trees, [cut.counts(trees)], Linkage())
+    assert page.kept() == named(split, kept)
+    page.set(".cut input[type=number]", 100)
+    assert len(page.kept()) == 22
+    page.set(".cut input[type=number]", 80)
+    assert page.kept() == named(split, kept)
+
+
+def test_groups_that_are_too_many_to_show_are_said_to_be(
+    browser, digits, x, trees, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exploring, "MOST_MEMBERS", 300)
+    found = explore(x, trees)
+    assert not found.whole
+    album = Album((Part("train", digits, np.arange(len(digits))),))
+    content = Content(album, found, Cut(keep=LOWEST))
+    page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
+    assert "too many to be shown" in page.text(".summary")
+    share = float(page.all(".cut input[type=number]")[0].get_attribute("value")) / 100
+    kept = redundant_groups(x, digits.labels, [share]).kept[share]
+    assert page.kept() == named(digits, kept)
+
+
+def test_keys_of_the_browser_itself_change_nothing_and_the_keyboard_stays(page):
+    box = page.all(".list")[0]
+    box.send_keys(Keys.ARROW_RIGHT)
+    box.send_keys(Keys.CONTROL, "a")
+    assert page.text(".changes") == "Nothing changed"
+    page.all(".list .head button")[0].click()
+    page.all(".list .thumb")[1].click()
+    page.click("Do not keep this one")
+    assert page.run("return document.activeElement.className") == "list"
+    box.send_keys("a")
+    assert "changed" in page.text(".changes")
+    page.all("#tab-classes")[0].click()
+    page.all(".classes th button")[0].click()
+    assert page.run("return document.activeElement.textContent") == "class"
