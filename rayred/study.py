@@ -259,10 +259,13 @@ def _shown_subset(
 
 def _exploration(store: Store, experiment: Experiment, trees: ClassTrees) -> Exploration:
     """Return what the group browser needs; it is found out now if an older version has not."""
+    kept = store.current(EXPLORATION)
+    if kept is not None:
+        return kept.value
+    # Imported here: torch is needed only for this.
     from rayred.clustering.exploring import explore
 
-    kept = store.current(EXPLORATION)
-    return explore(_space(store, experiment), trees) if kept is None else kept.value
+    return explore(_space(store, experiment), trees)
 
 
 def _space(store: Store, experiment: Experiment) -> NDArray[Any]:

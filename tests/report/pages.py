@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
@@ -87,3 +91,14 @@ class Page:
 
     def errors(self) -> list[str]:
         return [entry["message"] for entry in self.browser.get_log("browser")]
+
+
+def browser_values(page: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plain values and arrays of the group browser in the text of a page."""
+    meta = json.loads(re.search(r'id="rayred-meta">(.*?)</script>', page)[1])
+    data = gzip.decompress(base64.b64decode(re.search(r'id="rayred-data">(.*?)</script>', page)[1]))
+    arrays = {
+        name: np.frombuffer(data, kind, length, offset)
+        for name, (kind, offset, length) in meta["arrays"].items()
+    }
+    return meta, arrays | {"names": json.loads(arrays["names"].tobytes())}
