@@ -262,9 +262,9 @@ def nearest(*, x: str, others: str) -> str:
     return digest("nearest", 1, {"x": x, "others": others})
 
 
-def pruned_page(*, pruned: str) -> str:
-    """Return the key of the page of a smaller data set, by the key of that."""
-    return digest("pruned-page", 2, {"pruned": pruned})
+def pruned_page(*, pruned: str, dataset: str) -> str:
+    """Return the key of the page of a smaller data set, by the key of that and its data set."""
+    return digest("pruned-page", 2, {"pruned": pruned, "dataset": dataset})
 
 
 def kept_rows(*, pruned: str, source: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayred.clustering.exploring import explore
+from rayred.clustering.exploring import MOST_ROWS, explore
 from rayred.pruning.choosing import Clustered, preference
 from rayred.pruning.images import IMAGES
 from rayred.pruning.known import Known
@@ -35,12 +35,11 @@ def content_of(chosen: Chosen, clustered: Clustered | None, known: Known | None)
         representative = chosen.choice.representative
         value = None if representative == "centre" else preference(split, representative)
         exploration = explore(clustered.x, clustered.trees, value, clustered.reach)
-    rows = np.arange(len(split)) if exploration is None else exploration.rows
-    album = Album((Part("these", split, rows), *_known_parts(known)))
     if exploration is None:
-        kept, group = np.zeros(len(album), np.bool_), np.zeros(len(album), np.int64)
+        kept, group = np.zeros(len(split), np.bool_), chosen.standing.group
         kept[chosen.kept] = True
-        group[: len(split)] = chosen.standing.group
+    rows = _shown(chosen) if exploration is None else exploration.rows
+    album = Album((Part("these", split, rows), *_known_parts(known)))
     pairs = [_farthest(chosen, rows)]
     if known is not None and known.owned.images is not None:
         pairs.append(_known_pairs(known, len(rows)))
@@ -51,9 +50,20 @@ def content_of(chosen: Chosen, clustered: Clustered | None, known: Known | None)
         kept,
         group,
         pairs=[one for one in pairs if one.count],
+        table=known is None or not len(known.place),
         linkage="complete" if clustered is None else clustered.linkage.method,
         sources=[f"{IMAGES}/", *folder_urls(split)] if split.folder is not None else [],
     )
+
+
+def _shown(chosen: Chosen) -> NDArray[np.int64]:
+    """Return the images that are shown where there are no trees: all, or groups of several."""
+    group = chosen.standing.group
+    if len(group) <= MOST_ROWS:
+        return np.arange(len(group))
+    order = np.argsort(group, kind="stable")
+    several = order[np.bincount(group)[group[order]] > 1]
+    return np.sort(several[:MOST_ROWS])
 
 
 def _farthest(chosen: Chosen, rows: NDArray[np.int64]) -> Pairs:
@@ -61,7 +71,8 @@ def _farthest(chosen: Chosen, rows: NDArray[np.int64]) -> Pairs:
     standing = chosen.standing
     gone = np.setdiff1d(np.arange(len(chosen.split)), chosen.kept)
     order = gone[np.argsort(-standing.distance[gone], kind="stable")]
-    order = order[np.isin(order, rows)][:PAIRS_SHOWN]
+    shown = np.isin(order, rows) & np.isin(standing.representative[order], rows)
+    order = order[shown][:PAIRS_SHOWN]
     images = np.stack([order, standing.representative[order]], axis=1)
     return Pairs(
         "Farthest from what is kept",

@@ -18,6 +18,9 @@ from rayred.data import Split
 from rayred.data.listing import one_line
 from rayred.errors import DataError
 
+ROW_DIGITS = 18
+"""Most digits of a row."""
+
 
 def read_edited(path: Path, images: Split) -> NDArray[np.int64]:
     """Return which of the N images a file keeps, (n,) int64 ascending.
@@ -49,7 +52,7 @@ def read_edited(path: Path, images: Split) -> NDArray[np.int64]:
 
 
 def _kept_by_name(path: Path, images: Split) -> NDArray[np.int64]:
-    wanted = [line for line in _text(path).replace("\r\n", "\n").split("\n") if line]
+    wanted = [line for line in _text(path).split("\n") if line]
     names = [one_line(name) for name in images.names]
     place = {name: image for image, name in enumerate(names)}
     unknown = next((name for name in wanted if name not in place), None)
@@ -70,15 +73,20 @@ def _kept_by_name(path: Path, images: Split) -> NDArray[np.int64]:
 
 def _kept_of_table(path: Path, images: Split) -> NDArray[np.int64]:
     table = csv.DictReader(io.StringIO(_text(path), newline=""))
-    if "row" not in (table.fieldnames or ()):
+    try:
+        columns, lines = table.fieldnames or (), list(table)
+    except csv.Error as error:
+        raise DataError(f"{path}: is no table that can be read: {error}") from error
+    if "row" not in columns:
         raise DataError(f"{path}: has no column 'row'")
     place = {int(row): image for image, row in enumerate(images.rows)}
     gone = np.zeros(len(images), np.bool_)
-    for number, line in enumerate(table, 2):
-        image = place.get(int(line["row"])) if (line["row"] or "").isdecimal() else None
+    for number, line in enumerate(lines, 2):
+        row = line["row"] or ""
+        image = place.get(int(row)) if row.isdecimal() and len(row) <= ROW_DIGITS else None
         if image is None:
             raise DataError(
-                f"{path}: line {number}: row {line['row']!r} is no image of the data set"
+                f"{path}: line {number}: row {row[:ROW_DIGITS]!r} is no image of the data set"
             )
         name = line.get("name")
         if name is not None and name != one_line(images.names[image]):

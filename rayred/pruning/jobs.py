@@ -197,7 +197,7 @@ def prune(
             else:
                 job.store.keep(KNOWN, key, lambda: known)
             page = Page(job.experiment.dataset, chosen, summary, clustered, known)
-            job.store.keep(PAGE, keys.pruned_page(pruned=key), lambda: page)
+            job.store.keep(PAGE, keys.pruned_page(pruned=key, dataset=page.name), lambda: page)
             keep_data(job.store, chosen.split, chosen.kept, key, link)
             job.store.finish()
         return Pruned(None if dry_run else job.store.path, chosen, summary, clustered, known)

@@ -51,13 +51,8 @@ def content_of(
         album,
         exploration,
         Cut(keep=fraction),
-        kept=None if given is None else np.isin(np.arange(len(album)), _places(part, given)),
+        kept=None if given is None else np.isin(np.arange(len(dataset.train)), given),
         pairs=pairs,
         linkage=linkage,
         sources=folder_urls(dataset.train),
     )
-
-
-def _places(part: Part, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where some images of a split are among those of its part."""
-    return np.flatnonzero(np.isin(part.places, chosen))

@@ -39,7 +39,7 @@ def test_what_is_changed_on_the_page_is_what_is_kept(
     for image, button in zip(
         gone, ("Keep this one instead (k)", "Keep this one too"), strict=False
     ):
-        page.all(f".list .thumb[data-image='{image}']")[0].click()
+        page.press(f".list .thumb[data-image='{image}']")
         page.click(button)
     kept = page.kept()
     assert kept != (out / "kept.txt").read_text().splitlines()
@@ -139,3 +139,13 @@ def test_a_missing_file_and_options_that_do_not_go_with_it_are_refused(tmp_path,
         prune("digits", None, tmp_path, edited=file, pixels=True)
     assert not (tmp_path / "out").exists()
     assert len(load_train_split("digits")) == len(digits)
+
+
+def test_a_table_that_no_reader_takes_is_refused(tmp_path, digits):
+    file = tmp_path / "discarded.csv"
+    file.write_text("row,why\n0," + "x" * 200_000 + "\n")
+    with pytest.raises(DataError, match="is no table that can be read"):
+        read_edited(file, digits)
+    file.write_text("row\n" + "9" * 5000 + "\n")
+    with pytest.raises(DataError, match="is no image of the data set"):
+        read_edited(file, digits)

@@ -58,6 +58,15 @@ class Page:
     def click(self, text: str) -> None:
         next(b for b in self.all("#rayred-browser button") if b.text == text).click()
 
+    def press(self, selector: str, place: int = 0) -> None:
+        """Click one of the elements once it is there, though it may be drawn anew meanwhile."""
+        script = """
+          const element = document.querySelectorAll(arguments[0])[arguments[1]];
+          element?.click();
+          return Boolean(element);
+        """
+        wait_for(self.browser, lambda _: self.run(script, selector, place))
+
     def text(self, selector: str) -> str:
         return str(self.all(selector)[0].text)
 

@@ -68,7 +68,7 @@ def named(digits: Split, rows: np.ndarray) -> list[str]:
 def test_it_opens_from_disk_without_an_error_and_asks_for_nothing(page):
     for tab in ("classes", "map", "pairs0", "groups"):
         page.all(f"#tab-{tab}")[0].click()
-    page.all(".thumb")[0].click()
+    page.press(".thumb")
     wait_for(page.browser, lambda _: page.all(".thumb canvas[data-drawn]"))
     assert page.errors() == []
     assert page.requests() == []
@@ -166,7 +166,7 @@ def test_only_lines_in_sight_are_drawn(page):
 
 
 def test_an_image_shows_what_is_known_of_it(page, digits, x):
-    page.all(".list .thumb")[0].click()
+    page.press(".list .thumb")
     image, _ = page.thumbs()[0]
     text = page.text(".detail")
     assert digits.names[image] in text
@@ -182,13 +182,13 @@ def test_an_image_shows_what_is_known_of_it(page, digits, x):
 def test_what_is_changed_is_what_is_downloaded(page, digits):
     before = page.kept()
     gone = next(image for image, state in page.thumbs() if state == "gone")
-    page.all(f".list .thumb[data-image='{gone}']")[0].click()
+    page.press(f".list .thumb[data-image='{gone}']")
     page.click("Keep this one instead (k)")
     after = page.kept()
     assert digits.names[gone] in after
     assert len(after) == len(before)
     other = next(image for image, state in page.thumbs() if state == "gone" and image != gone)
-    page.all(f".list .thumb[data-image='{other}']")[0].click()
+    page.press(f".list .thumb[data-image='{other}']")
     page.click("Keep this one too")
     assert len(page.kept()) == len(before) + 1
     table = list(csv.DictReader(page.download("discarded.csv").splitlines()))
@@ -199,14 +199,14 @@ def test_what_is_changed_is_what_is_downloaded(page, digits):
 
 
 def test_all_of_a_group_are_kept_and_no_group_is_left_without_any(page, digits):
-    page.all(".list .head button")[0].click()
+    page.press(".list .head button")
     images = [image for image, _ in page.thumbs()][:2]
     assert set(named(digits, np.array(images))) <= set(page.kept())
     page.click("Undo all changes")
-    page.all(".list .thumb.kept")[0].click()
-    image = int(page.all(".list .thumb[aria-selected=true]")[0].get_attribute("data-image"))
+    page.press(".list .thumb.kept")
+    image = int(page.all(".list .thumb[aria-current=true]")[0].get_attribute("data-image"))
     other = next(i for i, state in page.thumbs() if state == "gone")
-    page.all(f".list .thumb[data-image='{other}']")[0].click()
+    page.press(f".list .thumb[data-image='{other}']")
     page.click("Keep this one instead (k)")
     page.cut("class", 100)  # where every image is alone again
     assert len(page.kept()) == len(digits)
@@ -223,7 +223,7 @@ def test_keys_move_and_change(page):
     assert "1 image changed" in page.text(".changes") or "images changed" in page.text(".changes")
     assert page.text(".detail h3") in page.kept()
     box.send_keys(Keys.END)
-    wait_for(page.browser, lambda _: page.all(".list .thumb[aria-selected=true]"))
+    wait_for(page.browser, lambda _: page.all(".list .thumb[aria-current=true]"))
     box.send_keys(Keys.ESCAPE)
     assert page.all(".detail h3") == []
 
@@ -256,7 +256,7 @@ def test_dark_and_small_screens(page):
     phone = {"width": 400, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     assert page.run("return document.documentElement.scrollWidth") <= 400
-    page.all(".list .thumb")[1].click()
+    page.press(".list .thumb", 1)
     assert page.all(".detail.open")
     page.click("Close")
     assert not page.all(".detail.open")
@@ -264,10 +264,11 @@ def test_dark_and_small_screens(page):
 
 
 def test_ticked_groups_are_kept_as_a_whole(page, digits):
-    ticks = page.all(".list .head input")[:2]
-    for tick in ticks:
-        tick.click()
+    page.thumbs()
+    for place in (0, 1):
+        page.press(".list .head input", place)
     page.click("Keep all of the ticked groups")
+    page.thumbs()
     heads = [int(head.text.split("·")[-1].split()[0]) for head in page.all(".list .head")[:2]]
     images = [image for image, state in page.thumbs() if state == "kept"][: sum(heads)]
     assert len(images) > 2
@@ -285,7 +286,7 @@ def test_the_whole_picture_is_shown_where_it_lies(browser: webdriver.Chrome, tmp
     content = Content(album, exploration, Cut(keep=0.5), sources=sources)
     page = Page(browser, write_browser_page(tmp_path / "report.html", content), tmp_path)
     page.thumbs()
-    page.all(".list .thumb")[0].click()
+    page.press(".list .thumb")
     wait_for(browser, lambda _: page.all(".picture img"))
     size = "const image = arguments[0]; return [image.naturalWidth, image.naturalHeight]"
     assert page.run(size, page.all(".picture img")[0]) == [40, 30]
@@ -378,8 +379,8 @@ def test_keys_of_the_browser_itself_change_nothing_and_the_keyboard_stays(page):
     box.send_keys(Keys.ARROW_RIGHT)
     box.send_keys(Keys.CONTROL, "a")
     assert page.text(".changes") == "Nothing changed"
-    page.all(".list .head button")[0].click()
-    page.all(".list .thumb")[1].click()
+    page.press(".list .head button")
+    page.press(".list .thumb", 1)
     page.click("Do not keep this one")
     assert page.run("return document.activeElement.className") == "list"
     box.send_keys("a")
@@ -387,3 +388,24 @@ def test_keys_of_the_browser_itself_change_nothing_and_the_keyboard_stays(page):
     page.all("#tab-classes")[0].click()
     page.all(".classes th button")[0].click()
     assert page.run("return document.activeElement.textContent") == "class"
+
+
+def test_the_count_of_changes_and_the_filter_by_height(page):
+    page.cut("class", 100 * LOWEST)
+    page.thumbs()
+    page.press(".list .thumb.gone")
+    page.click("Keep this one instead (k)")
+    assert page.text(".changes") == "2 images changed"
+    page.press(".list .thumb.gone")
+    page.click("Keep this one instead (k)")
+    page.set("[aria-label='least height of a group']", "0.1")
+    page.thumbs()
+    heights = [float(h.text.split("height ")[1].split()[0]) for h in page.all(".list .head")]
+    assert min(heights) >= 0.0995
+
+
+def test_a_text_is_shown_where_nothing_can_be_copied(page):
+    page.run("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    page.click("Copy discarded.csv")
+    area = wait_for(page.browser, lambda _: page.all(".detail textarea"))[0]
+    assert area.get_attribute("value").startswith("name,class,row,representative,distance,group")

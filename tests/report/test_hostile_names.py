@@ -53,7 +53,7 @@ def test_names_are_shown_as_text(page):
         page.all(f"#tab-{tab}")[0].click()
         if tab in ("groups", "pairs0"):
             for image, _ in page.thumbs():
-                page.all(f".list .thumb[data-image='{image}']")[0].click()
+                page.press(f".list .thumb[data-image='{image}']")
                 assert (
                     page.run("return document.querySelector('.detail h3').textContent")
                     == (NAMES[image])

@@ -1,15 +1,16 @@
 // The group browser of a data set, for any host that gives `render` an element and a model.
 //
-// groups.js and VirtualCore (virtual-core.min.js) precede it in one ES module. `model.get(name)` gives
+// VirtualCore (virtual-core.min.js), groups.js and drawing.js precede it in one ES module. `model.get(name)` gives
 // `meta` (plain values), `data` (arrays, see content.py) and `sheets` (small images); bytes are a
 // DataView, or an element whose text is base64.
 //
 // Names of images and classes are set as text, never as markup, and nothing is fetched.
 
-const SHEETS_HELD = 24;
 const LINE_GAP = 6;
 const HEADER = 34;
 const PAIR_TEXT = 46;
+const PAIR_SAID = 44; // below the images, where there is no space beside them
+const NARROW = 620;
 
 export default { render };
 
@@ -19,133 +20,10 @@ async function render({ model, el }) {
   return () => browser.close();
 }
 
-// Small images, cut out of sheets that are decoded when one of their images is first drawn.
-class Pictures {
-  constructor(data, sheets) {
-    this.data = data;
-    this.sheets = sheets;
-    this.held = new Map();
-    const { width, height } = data.sheet;
-    const scale = 76 / Math.max(width, height);
-    this.scale = scale > 1 ? Math.max(1, Math.floor(scale)) : scale;
-    this.width = Math.round(width * this.scale);
-    this.height = Math.round(height * this.scale);
-  }
-
-  bitmap(number) {
-    let found = this.held.get(number);
-    if (found) this.held.delete(number);
-    else found = createImageBitmap(new Blob([bytesOf(this.sheets[number])], { type: "image/webp" }));
-    this.held.set(number, found);
-    for (const [oldest] of this.held) {
-      if (this.held.size <= SHEETS_HELD) break;
-      this.held.delete(oldest);
-    }
-    return found;
-  }
-
-  async draw(canvas, p, width = this.width) {
-    const { columns, rows, cell_width, cell_height, width: w, height: h } = this.data.sheet;
-    const density = Math.min(2, globalThis.devicePixelRatio || 1);
-    const height = Math.round((width * h) / w);
-    canvas.width = Math.round(width * density);
-    canvas.height = Math.round(height * density);
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-    canvas.dataset.image = p;
-    const slot = this.data.slot[p];
-    const place = slot % (columns * rows);
-    const bitmap = await this.bitmap(Math.floor(slot / (columns * rows)));
-    if (canvas.dataset.image !== String(p)) return;
-    const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = canvas.width < 2 * w;
-    const x = (place % columns) * cell_width;
-    const y = Math.floor(place / columns) * cell_height;
-    context.drawImage(bitmap, x, y, w, h, 0, 0, canvas.width, canvas.height);
-    canvas.dataset.drawn = "yes";
-  }
-}
-
 function download(name, text) {
   const link = node("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-// --- elements ------------------------------------------------------------------------------------
-
-function node(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made && name !== "list") made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-const short = (number) => Number(number.toPrecision(3)).toString();
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-// A list of lines of known heights, of which only those in sight are drawn.
-class Lines {
-  constructor(scroller, draw) {
-    this.scroller = scroller;
-    this.draw = draw;
-    this.heights = [];
-    this.drawn = new Map();
-    this.inner = node("div", { className: "lines" });
-    scroller.append(this.inner);
-    this.virtual = new VirtualCore.Virtualizer(this.options());
-    this.unmount = this.virtual._didMount();
-    this.virtual._willUpdate();
-  }
-
-  options() {
-    return {
-      count: this.heights.length,
-      getScrollElement: () => this.scroller,
-      estimateSize: (line) => this.heights[line],
-      scrollToFn: VirtualCore.elementScroll,
-      observeElementRect: VirtualCore.observeElementRect,
-      observeElementOffset: VirtualCore.observeElementOffset,
-      overscan: 3,
-      onChange: () => this.paint(),
-    };
-  }
-
-  set(heights) {
-    this.heights = heights;
-    this.virtual.setOptions(this.options());
-    this.virtual.measure();
-    this.drawn = new Map();
-    this.inner.replaceChildren();
-    this.paint();
-  }
-
-  paint() {
-    this.virtual._willUpdate();
-    this.inner.style.height = `${this.virtual.getTotalSize()}px`;
-    const seen = new Set();
-    for (const { index, start } of this.virtual.getVirtualItems()) {
-      seen.add(index);
-      if (this.drawn.has(index)) continue;
-      const line = this.draw(index);
-      line.style.transform = `translateY(${start}px)`;
-      this.drawn.set(index, line);
-      this.inner.append(line);
-    }
-    for (const [index, line] of this.drawn) {
-      if (seen.has(index)) continue;
-      line.remove();
-      this.drawn.delete(index);
-    }
-  }
-
-  show(line) {
-    this.virtual.scrollToIndex(line, { align: "auto" });
-  }
 }
 
 // --- the browser ---------------------------------------------------------------------------------
@@ -162,7 +40,7 @@ class Browser {
   constructor(el, data, pictures) {
     Object.assign(this, { el, data, pictures, edits: new Map(), picked: new Set() });
     this.trees = data.height ? new Trees(data) : null;
-    this.filter = { label: -1, least: 2, text: "", order: "largest" };
+    this.filter = { label: -1, least: 2, height: 0, text: "", order: "largest" };
     this.first = data.cut ?? { mode: "class", value: 1, floor: 1 };
     this.cut = { ...this.first };
     // A cut that the code made is known to be in the trees, unless a part of them alone is shown.
@@ -195,6 +73,7 @@ class Browser {
     this.classChoice = choice("Class", options(classes), (label) => this.refilter({ label: Number(label) }));
     const search = node("input", { type: "search", placeholder: "name", "aria-label": "search by name", oninput: (event) => this.refilter({ text: event.target.value }) });
     const least = node("input", { type: "number", min: 1, value: 2, "aria-label": "least images of a group", onchange: (event) => this.refilter({ least: Number(event.target.value) }) });
+    const height = node("input", { type: "number", min: 0, step: "any", value: 0, "aria-label": "least height of a group", onchange: (event) => this.refilter({ height: Number(event.target.value) }) });
     const orders = Object.entries(ORDERS).map(([value, [text]]) => [value, text]);
     const filters = node(
       "div",
@@ -202,10 +81,11 @@ class Browser {
       this.classChoice,
       node("label", {}, "Name", search),
       node("label", {}, "At least", least, "images"),
+      this.trees ? node("label", {}, "Height from", height) : null,
       choice("First", options(orders), (order) => this.refilter({ order })),
     );
     const button = (text, onclick) => node("button", { type: "button", textContent: text, onclick });
-    const whole = data.complete && data.names.every((name) => name.isWellFormed?.() ?? true);
+    const { complete, table } = data;
     this.changes = node("span", { className: "changes", "aria-live": "polite" });
     const edit = node(
       "div",
@@ -213,10 +93,10 @@ class Browser {
       this.changes,
       button("Keep all of the ticked groups", () => this.keepAll([...this.picked])),
       button("Undo all changes", () => this.change(() => this.edits.clear())),
-      whole ? button("Download kept.txt", () => download("kept.txt", keptText(this))) : null,
-      button("Download discarded.csv", () => download("discarded.csv", discardedText(this))),
-      button("Copy discarded.csv", (event) => this.copy(event.target, discardedText(this))),
-      whole ? button("Copy kept.txt", (event) => this.copy(event.target, keptText(this))) : null,
+      complete ? button("Download kept.txt", () => download("kept.txt", keptText(this))) : null,
+      table ? button("Download discarded.csv", () => download("discarded.csv", discardedText(this))) : null,
+      complete ? button("Copy kept.txt", (event) => this.copy(event.target, keptText(this))) : null,
+      table ? button("Copy discarded.csv", (event) => this.copy(event.target, discardedText(this))) : null,
     );
     return node("div", {}, cut, this.summary, filters, edit);
   }
@@ -241,7 +121,7 @@ class Browser {
   }
 
   body() {
-    this.list = node("div", { className: "list", tabIndex: 0, role: "listbox", "aria-label": "images", onkeydown: (event) => this.key(event) });
+    this.list = node("div", { className: "list", tabIndex: 0, role: "region", "aria-label": "images", onkeydown: (event) => this.key(event) });
     this.table = node("div", { className: "classes" });
     this.map = node("canvas", { className: "map", onclick: (event) => this.clickMap(event), "aria-label": "map of a class" });
     this.note = node("p", { className: "note" });
@@ -251,7 +131,7 @@ class Browser {
       if (!this.list.hidden && this.columns !== this.fitting()) this.layout();
       if (this.tab === "map") this.drawMap();
     });
-    this.main = node("div", { className: "main", role: "tabpanel" }, this.note, this.list, this.table, this.map);
+    this.main = node("div", { className: "main", role: "tabpanel", "aria-label": "what is shown" }, this.note, this.list, this.table, this.map);
     this.watch.observe(this.main);
     return node("div", { className: "split" }, this.main, this.detail);
   }
@@ -301,7 +181,7 @@ class Browser {
     if (asMade) cut.value = value;
     else if (!distance && !trees.reaches(cut)) cut.value = slider.min / 1000;
     slider.value = distance ? 1000 * Math.sqrt(cut.value / trees.far || 0) : 1000 * cut.value;
-    this.number.value = distance ? short(cut.value) : Number((100 * cut.value).toFixed(2));
+    this.number.value = distance ? shortAbove(cut.value, 6) : Number((100 * cut.value).toFixed(2));
     this.regroup();
   }
 
@@ -338,6 +218,8 @@ class Browser {
 
   refilter(part) {
     Object.assign(this.filter, part);
+    this.picked.clear();
+    this.list.scrollTop = 0;
     this.refresh();
   }
 
@@ -361,18 +243,18 @@ class Browser {
     const highest = redundant.reduce((most, group) => Math.max(most, group.height), 0);
     let text = `${(total - gone).toLocaleString("en")} of ${count(total, "image")} are kept, ${percent(gone / total)} are not; ${count(redundant.length, "group")} of more than one image`;
     if (this.tooMany) text += " (the groups of the cut that was made are too many to be shown)";
-    if (trees && redundant.length) text += data.linkage === "complete" ? `, in none are two farther apart than ${short(highest)}` : `, the highest merge at ${short(highest)}`;
+    if (trees && redundant.length) text += data.linkage === "complete" ? `, in none are two farther apart than ${shortAbove(highest, 3)}` : `, the highest merge at ${short(highest)}`;
     this.summary.textContent = `${text}.`;
-    if (this.changes) this.changes.textContent = this.edits.size ? `${count(this.edits.size, "image")} changed` : "Nothing changed";
+    if (this.changes) this.changes.textContent = groups.changes() ? `${count(groups.changes(), "image")} changed` : "Nothing changed";
   }
 
   filtered() {
-    const { label, least, text, order } = this.filter;
+    const { label, least, height, text, order } = this.filter;
     const { data, groups } = this;
     const wanted = text.toLowerCase();
     const has = (group) => !wanted || group.images.some((p) => data.names[p].toLowerCase().includes(wanted));
-    let found = groups.all.filter((group) => (label < 0 || group.label === label) && group.images.length >= least && has(group));
-    if (wanted || least < 2)
+    let found = groups.all.filter((group) => (label < 0 || group.label === label) && group.images.length >= least && group.height >= height && has(group));
+    if ((wanted || least < 2) && height <= 0)
       for (let p = 0; p < groups.n; p++)
         if (!groups.of[p] && (label < 0 || data.label[p] === label) && (!wanted || data.names[p].toLowerCase().includes(wanted))) found.push(groups.alone(p));
     const named = (group) => (wanted && group.images.some((p) => data.names[p].toLowerCase() === wanted) ? 0 : 1);
@@ -390,7 +272,8 @@ class Browser {
     this.items = [];
     if (this.pair) {
       for (let i = 0; i < this.pair.images.length / 2; i++) this.items.push({ pair: i });
-      this.lines.set(this.items.map(() => Math.max(line, PAIR_TEXT) + LINE_GAP));
+      const text = this.list.clientWidth < NARROW ? PAIR_SAID : 0;
+      this.lines.set(this.items.map(() => Math.max(line, PAIR_TEXT) + text + LINE_GAP));
       return;
     }
     const found = this.filtered();
@@ -423,7 +306,8 @@ class Browser {
       this.thumb(p),
       node("div", { className: "side" }, node("b", { textContent: data.names[p] }), node("span", { textContent: `${data.classes[data.label[p]]}${data.splits.length > 1 ? ` · ${data.splits[data.split[p]]}` : ""}` })),
     ]);
-    return node("div", { className: "line pair" }, ...sides.flat(), node("span", { className: "said", textContent: pair.said[number] }));
+    const narrow = this.list.clientWidth < NARROW;
+    return node("div", { className: narrow ? "line pair narrow" : "line pair" }, ...sides.flat(), node("span", { className: "said", textContent: pair.said[number] }));
   }
 
   thumb(p) {
@@ -432,9 +316,9 @@ class Browser {
     const canvas = node("canvas", {});
     this.pictures.draw(canvas, p);
     const name = data.names[p];
-    const made = node("button", { type: "button", className: `thumb ${state}`, title: name, tabIndex: -1, role: "option", onclick: () => this.pick(p) }, canvas);
+    const made = node("button", { type: "button", className: `thumb ${state}`, title: name, tabIndex: -1, onclick: () => this.pick(p) }, canvas);
     made.setAttribute("aria-label", `${name}, ${data.classes[data.label[p]]}${this.pair ? "" : `, ${state === "kept" ? "kept" : "not kept"}`}`);
-    made.setAttribute("aria-selected", String(p === this.shown));
+    made.setAttribute("aria-current", String(p === this.shown));
     made.dataset.image = p;
     if (this.edits.has(p)) made.classList.add("changed");
     return made;
@@ -461,7 +345,7 @@ class Browser {
     });
     const lines = rows.map((row) => {
       const open = () => ((this.classChoice.querySelector("select").value = row.c), this.refilter({ label: row.c }), this.open("groups"));
-      const bar = node("meter", { min: 0, max: most, value: row.share });
+      const bar = node("meter", { min: 0, max: most, value: row.share, "aria-label": `redundant share of ${row.name}` });
       return node(
         "tr",
         {},
@@ -529,6 +413,7 @@ class Browser {
   }
 
   clickMap(event) {
+    if (!this.spots.length) return;
     const [x, y] = [event.offsetX, event.offsetY];
     const far = ([, a, b]) => (a - x) ** 2 + (b - y) ** 2;
     const nearest = this.spots.reduce((best, spot) => (far(spot) < far(best) ? spot : best));
@@ -546,10 +431,10 @@ class Browser {
 
   show(p, chosen = false) {
     this.shown = p;
-    for (const thumb of this.list.querySelectorAll(".thumb")) thumb.setAttribute("aria-selected", String(Number(thumb.dataset.image) === p));
+    for (const thumb of this.list.querySelectorAll(".thumb")) thumb.setAttribute("aria-current", String(Number(thumb.dataset.image) === p));
     const { data, groups } = this;
     const canvas = node("canvas", { className: "large" });
-    this.pictures.draw(canvas, p, Math.min(240, Math.max(this.pictures.width, 8 * data.sheet.width)));
+    this.pictures.draw(canvas, p, this.pictures.large());
     const facts = [["class", data.classes[data.label[p]]], ["row", String(data.row[p])]];
     if (data.splits.length > 1) facts.push(["split", data.splits[data.split[p]]]);
     const group = groups.of[p];
@@ -565,8 +450,9 @@ class Browser {
       if (group.kept.has(p) && !only) action("Do not keep this one", () => this.edits.set(p, false));
     }
     const near = p < groups.n ? neighboursOf(data, p) : [];
+    const reached = (thumb) => Object.assign(thumb, { tabIndex: 0 });
     const neighbours = near.map(({ p: other, distance }) =>
-      node("div", { className: "near" }, this.thumb(other), node("div", { className: "side" }, node("b", { textContent: data.names[other] }), node("span", { textContent: `distance ${short(distance)}` }))),
+      node("div", { className: "near" }, reached(this.thumb(other)), node("div", { className: "side" }, node("b", { textContent: data.names[other] }), node("span", { textContent: `distance ${short(distance)}` }))),
     );
     const close = node("button", { type: "button", className: "close", textContent: "Close", onclick: () => this.hide() });
     this.detail.replaceChildren(
@@ -584,13 +470,14 @@ class Browser {
     this.shown = undefined;
     this.detail.classList.remove("open");
     this.detail.replaceChildren();
-    for (const thumb of this.list.querySelectorAll(".thumb")) thumb.setAttribute("aria-selected", "false");
+    for (const thumb of this.list.querySelectorAll(".thumb")) thumb.setAttribute("aria-current", "false");
   }
 
   // The small image until the whole picture is there, if it is.
   whole(p, small) {
     const frame = node("div", { className: "picture" }, small);
     const { sources, names, split } = this.data;
+    if (globalThis.location?.protocol !== "file:") return frame;
     const next = (place) => {
       if (place >= sources.length || split[p] > 0) return;
       let path;
@@ -616,7 +503,12 @@ class Browser {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
     } catch {
-      button.textContent = "Not allowed here: download it";
+      // As within the frame of another program: the text is shown, to be copied by hand.
+      const area = node("textarea", { readOnly: true, value: text, "aria-label": before });
+      this.detail.replaceChildren(area);
+      this.detail.classList.add("open");
+      area.select();
+      return;
     }
     setTimeout(() => (button.textContent = before), 2500);
   }
@@ -638,7 +530,8 @@ class Browser {
     let row = rows.findIndex(({ images }) => images.includes(this.shown));
     let place = row < 0 ? 0 : rows[row].images.indexOf(this.shown);
     if (row < 0) row = 0;
-    else if (Math.abs(step) === Infinity) row = step < 0 ? 0 : rows.length - 1;
+    else if (step === -Infinity) [row, place] = [0, 0];
+    else if (step === Infinity) [row, place] = [rows.length - 1, Infinity];
     else if (Math.abs(step) === 1 && !event.key.endsWith("Up") && !event.key.endsWith("Down")) {
       place += step;
       if (place < 0) [row, place] = row > 0 ? [row - 1, Infinity] : [row, 0];

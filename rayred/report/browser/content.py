@@ -125,10 +125,12 @@ class Content:
     cut: Cut | None = None
     """Where the trees are cut at first."""
     kept: NDArray[np.bool_] | None = None
-    """(P,) which images are kept, where that does not follow from the trees."""
+    """(N,) which images of that split are kept, where that does not follow from the trees."""
     group: NDArray[np.int64] | None = None
-    """(P,) the group of each image, where there are no trees."""
+    """(N,) the group of each image of that split, where there are no trees."""
     pairs: Sequence[Pairs] = ()
+    table: bool = True
+    """Whether all that is not kept of the user's data is among the images of that split."""
     linkage: str = "complete"
     sources: Sequence[str] = ()
     """URLs of folders that the names are relative to, where the whole pictures may be."""
@@ -165,10 +167,15 @@ def pack(content: Content) -> Packed:
         "slot": slot.astype(np.int32),
         "split": album.part_of.astype(np.uint8),
     }
+    first = album.parts[0]
     if content.kept is not None:
-        arrays["kept"] = content.kept.astype(np.uint8)
+        arrays["kept"] = _padded(content.kept[first.places], n).astype(np.uint8)
+        elsewhere = np.setdiff1d(np.flatnonzero(~content.kept), first.places)
+        gone = np.bincount(first.split.labels[elsewhere], minlength=len(album.classes))
+        arrays["goneElsewhere"] = gone.astype(np.int32)
     if content.group is not None:
-        arrays["group"] = content.group.astype(np.int32)
+        _, group = np.unique(content.group[first.places], return_inverse=True)
+        arrays["group"] = _padded(group, n).astype(np.int32)
     if found is not None:
         arrays |= _arrays_of(found)
     names = json.dumps(album.names).encode()
@@ -176,7 +183,6 @@ def pack(content: Content) -> Packed:
     for number, pairs in enumerate(content.pairs):
         arrays[f"pairs{number}"] = pairs.images.astype(np.int32).ravel()
     data, where = _joined(arrays)
-    first = album.parts[0]
     sizes = first.split.class_sizes()
     layout = asdict(sheets)
     del layout["files"]
@@ -186,6 +192,7 @@ def pack(content: Content) -> Packed:
         "splits": [part.name for part in album.parts],
         "complete": len(first.places) == len(first.split),
         "sheet": layout,
+        "table": content.table,
         "arrays": where,
         "cut": None if content.cut is None else _cut(content.cut),
         "linkage": content.linkage,
@@ -207,10 +214,18 @@ def _cut(cut: Cut) -> dict[str, Any]:
     return {"mode": "common" if cut.common else "class", "value": cut.keep, "floor": cut.floor}
 
 
+def _padded(values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return values of the first part with zeros for the images of the others."""
+    return np.pad(values, (0, length - len(values)))
+
+
 def _order(content: Content) -> NDArray[np.int64]:
     """Return the images in the order of the sheets, (P,): those of a group side by side."""
     album = content.album
-    group = np.arange(len(album)) if content.group is None else content.group
+    group = np.arange(len(album))
+    if content.group is not None:
+        places = album.parts[0].places
+        group[: len(places)] = content.group[places]
     if content.exploration is not None:
         trees, rows = content.exploration.trees, content.exploration.rows
         lowest = trees.groups_at([tree.n_clusters for tree in trees.trees])

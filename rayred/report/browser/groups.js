@@ -53,7 +53,7 @@ class Trees {
   done({ mode, value, floor }) {
     const most = this.classSizes.map((size) => size - Math.min(floor, size));
     if (mode === "class")
-      return this.classSizes.map((size, c) => Math.min(most[c], size - keptImages(size, value)));
+      return this.classSizes.map((size, c) => Math.max(0, Math.min(most[c], size - keptImages(size, value))));
     const done = new Array(most.length).fill(0);
     let left = mode === "common" ? this.N - keptImages(this.N, value) : Infinity;
     let c = 0;
@@ -72,7 +72,7 @@ class Trees {
   // Whether all merges of a cut are known.
   reaches(cut) {
     if (cut.mode === "distance") return cut.value <= this.reach;
-    if (cut.mode === "class") return this.done(cut).every((count, c) => count <= this.merges[c]);
+    if (cut.mode === "class") return this.done(cut).every((count, c) => count <= (this.merges[c] ?? 0));
     return this.N - keptImages(this.N, cut.value) <= this.allowed(cut.floor);
   }
 
@@ -157,9 +157,16 @@ class Groups {
     return { id: p, images: [p], label: this.data.label[p], height: 0, kept: new Set([p]) };
   }
 
-  // Images of each class that are not kept.
+  // How many images a person has made kept or not kept that would not be so.
+  changes() {
+    const { kept } = this.data;
+    const before = (p) => (kept ? kept[p] > 0 : !this.of[p] || this.chosen(this.of[p]) === p);
+    return [...this.edits].filter(([p, keep]) => keep !== before(p) && (keep || !this.isKept(p))).length;
+  }
+
+  // Images of each class that are not kept, with those that the page does not hold.
   discarded() {
-    const gone = new Array(this.data.classes.length).fill(0);
+    const gone = this.data.goneElsewhere ? [...this.data.goneElsewhere] : new Array(this.data.classes.length).fill(0);
     for (const group of this.all) gone[group.label] += group.images.length - group.kept.size;
     return gone;
   }

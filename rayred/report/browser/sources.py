@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_PARTS = ("virtual-core.min.js", "groups.js", "browser.js")
+_PARTS = ("virtual-core.min.js", "groups.js", "drawing.js", "browser.js")
 """Files that are one module when they are joined, in this order."""
 
 

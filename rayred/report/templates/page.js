@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       const order = (a, b) => sign * value(a).localeCompare(value(b), "en", { numeric: true });
-      const number = (row) => (row.cells[column].dataset.value === undefined ? NaN : Number(value(row)));
+      const number = (row) => (row.cells[column].dataset.value ? Number(value(row)) : NaN);
       const rows = [...body.rows].sort((a, b) => {
         const [x, y] = [number(a), number(b)];
         if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) && Number.isNaN(y) ? order(a, b) : Number.isNaN(x) - Number.isNaN(y);
