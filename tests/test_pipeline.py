@@ -178,7 +178,7 @@ def test_mlflow_has_a_parent_run_and_a_child_run_a_trial(finished):
     assert parent.info.status == "FINISHED"
     assert parent.data.params["train.steps"] == "30"
     assert parent.data.params["model"] == "resnet8"
-    losses = client.get_metric_history(parent.info.run_id, "reference/train_loss")
+    losses = client.get_metric_history(parent.info.run_id, "reference_train_loss")
     assert [metric.step for metric in losses] == [21, 30]
     artifacts = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"config.yaml", "results.parquet", "report.html", "figures", "subsets"} <= artifacts

@@ -1,34 +1,32 @@
-"""MLflow's client: stores, saved views, and data sets and models in MLflow's format."""
+"""MLflow's client: stores, saved views, and data sets in MLflow's format."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from rayred.errors import TrackingError
 from rayred.tracking.database import prepare_database
 from rayred.tracking.failures import deleted_experiment, explain
 
-if TYPE_CHECKING:
-    from rayred.training import Trained
-
 VIEW = "rayred"
 VIEW_COLUMNS = (
-    "attributes.`Duration`",
+    "metrics.`redundant_percent`",
+    "metrics.`accuracy_full`",
+    "metrics.`test_accuracy`",
+    "params.`dataset`",
+    "params.`model`",
     "params.`selector`",
     "params.`fraction`",
-    "params.`trial`",
     "params.`n_train`",
-    "metrics.`test_accuracy`",
 )
 """Columns of the experiment's page, named as in MLflow's saved views."""
+KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
+"""Tag of an experiment, by which its pages are MLflow's for training, not those for chat."""
 # MLflow's environment variables: requests to a server that does not answer fail sooner than by
 # default, and the URL of each run is not printed.
 _CLIENT_SETTINGS = {
@@ -138,6 +136,8 @@ def open_view(uri: str, experiment: str) -> str:
     columns = json.dumps({"selectedColumns": VIEW_COLUMNS})
     try:
         client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", columns)
+        if KIND not in client.get_experiment(number).tags:
+            client.set_experiment_tag(number, KIND, TRAINING)
     except MlflowException:
         return page  # the store is read-only
     return f"{page}?viewStateShareKey={VIEW}&workflowType=machine_learning"
@@ -156,46 +156,3 @@ def dataset_input(dataset: Mapping[str, str | int]) -> Any:
         Dataset(name, digest, "code", source.to_json(), profile=profile),
         [InputTag("mlflow.data.context", "training")],
     )
-
-
-def log_model(client: Any, experiment_id: str, run_id: str, reference: Trained) -> str:
-    """Log the reference model of a run, and return its id; what is there of it is replaced."""
-    ours = f"source_run_id = '{run_id}'"
-    for left in client.search_logged_models([experiment_id], ours):
-        client.delete_logged_model(left.model_id)
-    made = client.create_logged_model(experiment_id, name="reference", source_run_id=run_id)
-    model_id = str(made.model_id)
-    try:
-        _upload_model(client, model_id, reference)
-        client.finalize_logged_model(model_id, "READY")
-    except Exception:
-        client.delete_logged_model(model_id)
-        raise
-    return model_id
-
-
-def _upload_model(client: Any, model_id: str, reference: Trained) -> None:
-    """Upload the reference model, exported so that it can be loaded without rayred."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow.pytorch
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-        height, width, channels = reference.spec.image_shape
-        images = (-1, channels, height, width)
-        signature = ModelSignature(
-            Schema([TensorSpec(np.dtype(np.uint8), images)]),
-            Schema([TensorSpec(np.dtype(np.float32), (-1, reference.spec.classes))]),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            mlflow.pytorch.save_model(
-                reference.model(),
-                f"{folder}/model",
-                signature=signature,
-                input_example=np.zeros((2, *images[1:]), np.uint8),
-                pip_requirements=["torch", "numpy"],
-                serialization_format="pt2",
-                mlflow_model=mlflow.models.Model(model_id=model_id),
-            )
-            client.log_model_artifacts(model_id, f"{folder}/model")

@@ -10,6 +10,7 @@ from rayred.errors import TrackingError
 _NO_ANSWER = re.compile(r"API request to \S+ failed with exception")
 _DAMAGED = re.compile(r"file is not a database|database disk image is malformed")
 _FULL = re.compile(r"database or disk is full|No space left on device|Disk quota exceeded")
+_READ_ONLY = re.compile(r"attempt to write a readonly database|Read-only file system")
 _DELETED = re.compile(r"experiment (\d+) must be in the 'active' state")
 
 
@@ -36,6 +37,8 @@ def explain(uri: str, error: Exception) -> str:
         )
     if full := _FULL.search(text):
         return f"MLflow at {uri} could not write ({full[0]}); make room"
+    if _READ_ONLY.search(text):
+        return f"MLflow at {uri} can only be read; choose another store with tracking.uri or --uri"
     if deleted := _DELETED.search(text):
         return deleted_experiment(uri, f"with the id {deleted[1]}", deleted[1])
     return f"MLflow at {uri} did not take it ({first})"

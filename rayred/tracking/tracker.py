@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -20,26 +19,33 @@ from rayred.interrupts import uninterrupted
 from rayred.results.trial import TestSplit, TrialResult
 from rayred.search.results import Candidate, Found
 from rayred.store import Store
+from rayred.tracking.children import MOST_METRICS, STUDY_TAG, TRIAL_TAG, Children
 from rayred.tracking.client import (
+    KIND,
+    TRAINING,
     create_store,
     dataset_input,
     find_experiment,
-    log_model,
     search_runs,
 )
 from rayred.tracking.database import ARTIFACTS_FOLDER, artifact_location, mlflow_uri, sqlite_uri
 from rayred.tracking.failures import explain
-from rayred.tracking.runs import ChildRun, Point, origin_tags, study_metrics
+from rayred.tracking.models import link_model, log_model
+from rayred.tracking.runs import (
+    ChildRun,
+    Point,
+    lacking,
+    model_setting,
+    origin_tags,
+    study_facts,
+    study_metrics,
+)
 
 if TYPE_CHECKING:
     from rayred.training import Trained
 
 logger = logging.getLogger(__name__)
 
-STUDY_TAG = "rayred.study"
-TRIAL_TAG = "rayred.trial"
-PARENT_TAG = "mlflow.parentRunId"
-NAME_TAG = "mlflow.runName"
 MODEL_TAG = "rayred.reference_model"
 ARTIFACTS = ("config.yaml", "results.json", "results.parquet", "scores.parquet", "report.html")
 ARTIFACT_FOLDERS = ("figures", "subsets")
@@ -107,7 +113,8 @@ class Tracker:
         """Id of the parent run; empty if it has not been created."""
         self._ended = False
         """Whether the parent run is finished, and has lacked nothing so far."""
-        self._sent: set[str] = set()
+        self._children: Children | None = None
+        """The child runs; `None` before `start`."""
 
     def start(self, dataset: Mapping[str, str | int]) -> None:
         """Create the parent run, or find it, and list the child runs that are complete.
@@ -121,13 +128,11 @@ class Tracker:
 
     def log_trial(self, result: TrialResult) -> None:
         """Log a trial as a child run, unless that is done already."""
-        if result.trial.name not in self._sent:
-            self._attempt(lambda: self._log_child(ChildRun.of_trial(result, self.test)))
+        self._attempt(lambda: self._log_child(ChildRun.of_trial(result, self.test)))
 
     def log_candidate(self, candidate: Candidate) -> None:
         """Log a candidate as a child run, unless that is done already."""
-        if candidate.name not in self._sent:
-            self._attempt(lambda: self._log_child(ChildRun.of_candidate(candidate)))
+        self._attempt(lambda: self._log_child(ChildRun.of_candidate(candidate)))
 
     def log_found(self, found: Found, params: Mapping[str, Any]) -> None:
         """Log the result of a search: missing candidates, `params`, and a tag with the result."""
@@ -169,23 +174,32 @@ class Tracker:
             tags = {STUDY_TAG: study}
             run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
         self.run_id = run.info.run_id
-        from mlflow.entities import Param, RunTag
-
-        facts = {
-            "dataset": dataset["name"],
-            "dataset.digest": dataset["digest"],
-            **origin_tags(self.store),
-        }
-        known = run.data.params
-        self._client.log_batch(
-            self.run_id,
-            params=[Param(key, str(text)) for key, text in self.params.items() if key not in known],
-            tags=[RunTag(key, str(text)) for key, text in facts.items()],
-        )
+        self._log_settings(run, dataset)
         self._log_dataset(dataset)
+        common = {"dataset": dataset["name"], **model_setting(self.params)}
+        self._children = Children(self._client, self._experiment_id, study, self.run_id, common)
         for run in runs:
             if TRIAL_TAG in run.data.tags:
-                self._take_over(run)
+                self._children.take_over(run)
+
+    def _log_settings(self, run: Any, dataset: Mapping[str, str | int]) -> None:
+        """Log the settings of the study as params, and what it is of, with and on as tags."""
+        shared = study_facts(self.params, dataset)
+        tags = {"dataset.digest": dataset["digest"], **shared, **model_setting(self.params)}
+        tags |= origin_tags(self.store)
+        self._log_facts({**shared, **self.params}, tags, run.data.params)
+
+    def _log_facts(
+        self, params: Mapping[str, Any], tags: Mapping[str, Any], known: Mapping[str, str]
+    ) -> None:
+        """Log tags, and those params that the parent run does not have."""
+        from mlflow.entities import Param, RunTag
+
+        self._client.log_batch(
+            self.run_id,
+            params=[Param(key, str(text)) for key, text in params.items() if key not in known],
+            tags=[RunTag(key, str(text)) for key, text in tags.items()],
+        )
 
     def _log_dataset(self, dataset: Mapping[str, str | int]) -> None:
         from mlflow.exceptions import MlflowException
@@ -197,16 +211,6 @@ class Tracker:
             # Of studies that begin at once on one data set, MLflow lets the first add it; for the
             # others it is there now.
             self._client.log_inputs(self.run_id, inputs)
-
-    def _take_over(self, child: Any) -> None:
-        """Note a child run as sent if it is complete; else delete it, so that it is sent again."""
-        if child.info.status not in ("FINISHED", "FAILED", "KILLED"):
-            self._client.delete_run(child.info.run_id)
-            return
-        self._sent.add(child.data.tags[TRIAL_TAG])
-        if child.data.tags.get(PARENT_TAG) != self.run_id:
-            # Its parent run has been deleted.
-            self._client.set_tag(child.info.run_id, PARENT_TAG, self.run_id)
 
     def _reopen(self) -> None:
         """Show a finished parent run as running while what it lacks is sent."""
@@ -221,7 +225,8 @@ class Tracker:
         if number is None:
             location = artifact_location(self.uri)
             try:
-                return str(self._client.create_experiment(self.experiment, location))
+                made = self._client.create_experiment(self.experiment, location, {KIND: TRAINING})
+                return str(made)
             except MlflowException:
                 # Another study may have created it in between.
                 number = find_experiment(self._client, self.uri, self.experiment)
@@ -230,62 +235,30 @@ class Tracker:
         return number
 
     def _log_found(self, found: Found, params: Mapping[str, Any]) -> None:
-        from mlflow.entities import Param, RunTag
-
+        assert self._children is not None
+        self._children.common |= model_setting(params)
         for candidate in found.candidates:
-            if candidate.name not in self._sent:
-                self._log_child(ChildRun.of_candidate(candidate))
+            self._log_child(ChildRun.of_candidate(candidate))
         known = self._client.get_run(self.run_id).data.params
-        self._client.log_batch(
-            self.run_id,
-            params=[Param(key, str(text)) for key, text in params.items() if key not in known],
-            tags=[RunTag("search", found.sentence())],
-        )
+        self._log_facts(params, {"search": found.sentence(), **model_setting(params)}, known)
 
     def _log_child(self, child: ChildRun) -> None:
-        """Create a child run with its params, tags, curve and status."""
-        from mlflow.entities import Metric, Param
-
-        self._reopen()
-        now = int(time.time() * 1000)
-        tags = {
-            STUDY_TAG: self.store.identity,
-            TRIAL_TAG: child.name,
-            PARENT_TAG: self.run_id,
-            NAME_TAG: child.name,
-            "mlflow.source.name": "rayred",
-            **{key: str(value) for key, value in child.facts.items()},
-        }
-        if child.reason:
-            tags["reason"] = child.reason
-        started = now - int(1000 * (child.seconds or 0))
-        run = self._client.create_run(self._experiment_id, start_time=started, tags=tags)
-        metrics = [
-            Metric(metric, float(value), now, step)
-            for step, values in child.curve
-            for metric, value in values.items()
-            if value is not None
-        ]
-        if child.seconds is not None:
-            metrics.append(Metric("train_seconds", child.seconds, now, 0))
-        params = [Param(key, str(value)) for key, value in child.facts.items()]
-        for first in range(0, max(1, len(metrics)), 1000):
-            self._client.log_batch(
-                run.info.run_id,
-                metrics=metrics[first : first + 1000],
-                params=params if first == 0 else [],
-            )
-        self._client.set_terminated(run.info.run_id, status=child.status, end_time=now)
-        self._sent.add(child.name)
+        """Send a child run that is not there; of one that is there, only what it lacks."""
+        assert self._children is not None
+        if self._children.has(child.key):
+            self._children.complete(child)
+        else:
+            self._reopen()
+            self._children.send(child)
 
     def _finish(self, reference: Trained) -> None:
         from mlflow.entities import Metric, RunTag
 
-        lacking = self._lacking(study_metrics(self.store, reference))
-        if lacking:
+        points = self._lacking(study_metrics(self.store, reference))
+        if points:
             self._reopen()
-        for first in range(0, len(lacking), 1000):
-            part = [Metric(*point) for point in lacking[first : first + 1000]]
+        for first in range(0, len(points), MOST_METRICS):
+            part = [Metric(*point) for point in points[first : first + MOST_METRICS]]
             self._client.log_batch(self.run_id, metrics=part)
         sentence = read_json(self.store / "results.json")["verdict"]["sentence"]
         self._client.log_batch(self.run_id, tags=[RunTag("mlflow.note.content", sentence)])
@@ -299,24 +272,25 @@ class Tracker:
         if not self._ended:
             self._client.set_terminated(self.run_id, status="FINISHED")
             self._ended = True
-        if MODEL_TAG not in self._client.get_run(self.run_id).data.tags:
-            self._log_reference(reference)
+        self._log_reference(reference)
 
     def _lacking(self, points: list[Point]) -> list[Point]:
-        """Return those points that the parent run does not have with the same step and value."""
-        logged = set(self._client.get_run(self.run_id).data.metrics)
-        known = {
-            (one.key, one.value, one.step)
-            for name in logged & {name for name, *_ in points}
-            for one in self._client.get_metric_history(self.run_id, name)
-        }
-        return [point for point in points if (point[0], point[1], point[3]) not in known]
+        """Return those points that the parent run does not have."""
+        names = set(self._client.get_run(self.run_id).data.metrics) & {name for name, *_ in points}
+        there = [
+            one for name in names for one in self._client.get_metric_history(self.run_id, name)
+        ]
+        return lacking(points, [(one.key, one.value, one.timestamp, one.step) for one in there])
 
     def _log_reference(self, reference: Trained) -> None:
         """Log the reference model last, since some stores accept no models; on error only warn."""
         try:
-            model = log_model(self._client, self._experiment_id, self.run_id, reference)
-            self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model}")
+            run = self._client.get_run(self.run_id)
+            if MODEL_TAG not in run.data.tags:
+                params = {"dataset": run.data.tags["dataset"], **model_setting(run.data.params)}
+                model = log_model(self._client, run, reference, params)
+                self._client.set_tag(self.run_id, MODEL_TAG, f"models:/{model}")
+            link_model(self._client, run)
         except Exception as error:  # noqa: BLE001 - the rest of the study is logged
             logger.warning(
                 "the reference model was not logged to MLflow (%s); rayred upload %s tries again",

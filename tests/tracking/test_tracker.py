@@ -130,9 +130,9 @@ def test_a_server_that_goes_down_in_mid_run_gets_everything_later_once(
         assert {run.info.status for run in runs_of(server.address)} == {"FINISHED"}
     client = create_store(server.address)
     parent = parent_of(server.address).info.run_id
-    losses = client.get_metric_history(parent, "reference/train_loss")
+    losses = client.get_metric_history(parent, "reference_train_loss")
     assert [metric.step for metric in losses] == [21, 30]
-    assert len(client.get_metric_history(parent, "accuracy/full-1.0")) == 1
+    assert len(client.get_metric_history(parent, "accuracy_full")) == 1
     assert len(client.search_logged_models([parent_of(server.address).info.experiment_id])) == 1
     figure = client.download_artifacts(parent, "figures/accuracy.png", str(tmp_path))
     leaks = client.download_artifacts(parent, "leaks.csv", str(tmp_path))
@@ -168,7 +168,7 @@ def test_the_reference_model_is_there_with_its_signature_and_needs_no_rayred(fin
     test = load_dataset("digits").test
     logits = model.predict(np.ascontiguousarray(test.images.transpose(0, 3, 1, 2)))
     accuracy = float((logits.argmax(axis=1) == test.labels).mean())
-    assert accuracy == pytest.approx(parent.data.metrics["reference/test_accuracy"])
+    assert accuracy == pytest.approx(parent.data.metrics["reference_test_accuracy"])
 
 
 @pytest.mark.slow
