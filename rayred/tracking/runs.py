@@ -183,11 +183,16 @@ def _findings(results: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
     for cell in cells:
         step = kept_percent(cell["fraction"])
         if cell["mean"] is not None:
-            yield f"accuracy_{cell['selector']}", cell["mean"] / 100, step
+            yield f"accuracy_{cell['selector']}", _share(cell["mean"]), step
         worst = cell.get("worst_class_accuracy")  # which files of older versions lack
         if worst is not None:
-            yield f"worst_class_accuracy_{cell['selector']}", worst / 100, step
+            yield f"worst_class_accuracy_{cell['selector']}", _share(worst), step
     for one in results.get("overlaps", ()):  # which files of older versions lack
         step = kept_percent(one["fraction"])
         yield "jaccard_semantic", one["jaccard"]["mean"], step
         yield "adjusted_rand_semantic", one["adjusted_rand"]["mean"], step
+
+
+def _share(percent: float) -> float:
+    """Return percent as 0 to 1, without the digits that rounding has left, which MLflow shows."""
+    return round(percent / 100, 12)

@@ -17,7 +17,7 @@ from rayred.tracking.tracker import Tracker
 from tests.tracking.test_tracker import begun, names_of, parent_of, runs_of
 from tests.tracking.writers import DATASET
 
-NAMES = ["semantic-0.9-0", "semantic-0.9-1", "tiny"]
+NAMES = ["semantic-0.9-00", "semantic-0.9-01", "tiny"]
 
 
 def log_trial(tracker: Tracker, number: int, points: int = 1) -> None:

@@ -65,7 +65,7 @@ def test_what_a_full_disk_has_kept_from_the_database_is_sent_later_once(tmp_path
     assert log_in_another_process(uri, store.path, size) is not None
     for _ in range(2):
         assert log_in_another_process(uri, store.path) is None
-        assert names_of(uri) == ["semantic-0.9-0", "semantic-0.9-1", "tiny"]
+        assert names_of(uri) == ["semantic-0.9-00", "semantic-0.9-01", "tiny"]
         for run in runs_of(uri):
             if run.data.metrics:
                 assert len(create_store(uri).get_metric_history(run.info.run_id, "lr")) == 1000

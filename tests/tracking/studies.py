@@ -112,6 +112,7 @@ def three_studies(folder: Path) -> list[Study]:
         ("random", 0.7): 0.967,
         ("semantic", 0.5): 0.968,
         ("random", 0.5): 0.9,
+        ("k_center", 0.5): 0.96,
     }
     second = {("full", 1.0): 0.98, ("semantic", 0.7): 0.979, ("semantic", 0.5): 0.92}
     third = {("full", 1.0): 0.96, ("semantic", 0.5): 0.8, ("k_center", 0.5): None}

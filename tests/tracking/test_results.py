@@ -16,6 +16,7 @@ from rayred.tracking.children import PARENT_TAG, TRIAL_TAG
 from rayred.tracking.client import create_store, open_view
 from rayred.tracking.runs import ChildRun, kept_percent, lacking
 from rayred.tracking.tracker import Tracker
+from tests.tracking import snippets
 from tests.tracking.studies import FACTS, REFERENCE, Study, three_studies
 from tests.tracking.test_tracker import begun, parent_of, runs_of
 
@@ -112,6 +113,22 @@ def test_study_and_trials_have_the_same_names_for_the_columns_of_the_list(three)
         assert child.data.params["model"] == child.data.tags["model"] == "resnet20"
         assert expected.keys() <= child.data.params.keys()
         assert "test_accuracy" in child.data.metrics
+
+
+def titles(table: str) -> list[str]:
+    """The titles of a printed table; none where it has only numbers."""
+    first = table.splitlines()[0].split()
+    return first if first[0][0].isalpha() else []
+
+
+def test_the_program_of_the_documentation_runs_and_prints_such_tables(three):
+    pairs = list(zip(snippets.parts(), snippets.run(three), strict=True))
+    assert len(pairs) == 7
+    for (code, shown), printed in pairs:
+        assert bool(printed) == bool(shown), code
+        if shown:
+            assert titles(printed) == titles(shown)
+            assert len(printed.splitlines()) > len(titles(shown)[:1])
 
 
 def test_failed_trials_are_counted_and_have_their_reason(three):

@@ -169,6 +169,14 @@ def test_the_reference_model_is_there_with_its_signature_and_needs_no_rayred(fin
     logits = model.predict(np.ascontiguousarray(test.images.transpose(0, 3, 1, 2)))
     accuracy = float((logits.argmax(axis=1) == test.labels).mean())
     assert accuracy == pytest.approx(parent.data.metrics["reference_test_accuracy"])
+    client = create_store(mlflow.get_tracking_uri())
+    (logged,) = client.search_logged_models([parent.info.experiment_id])
+    assert [one.model_id for one in parent.outputs.model_outputs] == [logged.model_id]
+    assert logged.params == {"dataset": "digits", "model": "resnet8"}
+    (metric,) = logged.metrics
+    assert (metric.key, metric.value) == ("reference_test_accuracy", pytest.approx(accuracy))
+    assert metric.dataset_digest == load_dataset("digits").digest
+    assert len(client.get_metric_history(parent.info.run_id, metric.key)) == 1
 
 
 @pytest.mark.slow
