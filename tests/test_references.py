@@ -98,8 +98,8 @@ def test_how_alike_two_references_choose_is_that_of_their_own_subsets(two, finis
     client = create_store(f"sqlite:///{two / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rayred").experiment_id
     (parent,) = client.search_runs([experiment], "params.`selection.references` = '2'")
-    assert parent.data.metrics["jaccard/semantic-0.5"] == expected[0].jaccard.mean
-    assert parent.data.metrics["adjusted_rand/semantic-0.5"] == expected[0].adjusted_rand.mean
+    assert parent.data.metrics["jaccard_semantic"] == expected[0].jaccard.mean
+    assert parent.data.metrics["adjusted_rand_semantic"] == expected[0].adjusted_rand.mean
 
 
 def _second(folder: Path) -> Path:
