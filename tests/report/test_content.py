@@ -35,6 +35,7 @@ def test_images_that_the_page_does_not_hold_are_counted():
     assert array(packed, "goneElsewhere").tolist() == [1, 1]
     assert packed.meta["classSizes"] == [3, 3]
     assert not packed.meta["complete"]
+    assert not packed.meta["table"]
 
 
 def test_parts_of_other_classes_and_channels_are_one_album():

@@ -1,10 +1,11 @@
 // The group browser of a data set, for any host that gives `render` an element and a model.
 //
-// VirtualCore (virtual-core.min.js), groups.js and drawing.js precede it in one ES module. `model.get(name)` gives
-// `meta` (plain values), `data` (arrays, see content.py) and `sheets` (small images); bytes are a
-// DataView, or an element whose text is base64.
+// VirtualCore (virtual-core.min.js), groups.js and drawing.js precede it in one ES module.
+// `model.get(name)` gives `meta` (plain values), `data` (arrays, see content.py) and `sheets` (small
+// images); bytes are a DataView, or an element whose text is base64.
 //
-// Names of images and classes are set as text, never as markup, and nothing is fetched.
+// Names of images and classes are set as text, never as markup. Nothing is fetched but, by a page that
+// is opened from disk, the picture of an image that is looked at.
 
 const LINE_GAP = 6;
 const HEADER = 34;
@@ -145,7 +146,7 @@ class Browser {
     this.table.hidden = tab !== "classes";
     this.map.hidden = tab !== "map";
     const { pair } = this;
-    const shown = pair && pair.images.length / 2 < pair.count ? ` The closest ${pair.images.length / 2} are shown.` : "";
+    const shown = pair && pair.images.length / 2 < pair.count ? ` The first ${pair.images.length / 2} are shown.` : "";
     this.note.textContent = pair ? pair.note + shown : NOTES[tab];
     this.refresh();
   }

@@ -168,6 +168,7 @@ def pack(content: Content) -> Packed:
         "split": album.part_of.astype(np.uint8),
     }
     first = album.parts[0]
+    gone = np.zeros(len(album.classes), np.int64)
     if content.kept is not None:
         arrays["kept"] = _padded(content.kept[first.places], n).astype(np.uint8)
         elsewhere = np.setdiff1d(np.flatnonzero(~content.kept), first.places)
@@ -192,7 +193,7 @@ def pack(content: Content) -> Packed:
         "splits": [part.name for part in album.parts],
         "complete": len(first.places) == len(first.split),
         "sheet": layout,
-        "table": content.table,
+        "table": content.table and not gone.any(),
         "arrays": where,
         "cut": None if content.cut is None else _cut(content.cut),
         "linkage": content.linkage,
