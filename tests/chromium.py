@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchFrameException,
+    NoSuchWindowException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS = 60
@@ -47,7 +51,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 def wait_for(browser: webdriver.Chrome, seen: Callable[[webdriver.Chrome], Any]) -> Any:
-    ignored = [StaleElementReferenceException]
+    ignored = [StaleElementReferenceException, NoSuchFrameException, NoSuchWindowException]
     return WebDriverWait(browser, SECONDS, ignored_exceptions=ignored).until(seen)
 
 

@@ -85,6 +85,17 @@ def text_of(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.TAG_NAME, "body").text
 
 
+def text_in_viewer(browser: webdriver.Chrome) -> str:
+    """Go into the frame of the artifact viewer that is there now, and return its text."""
+    browser.switch_to.default_content()
+    frames = browser.find_elements(By.CSS_SELECTOR, "iframe#html")
+    if not frames:
+        return ""
+    assert frames[0].get_attribute("sandbox") == "allow-scripts"
+    browser.switch_to.frame(frames[0])
+    return text_of(browser)
+
+
 def expand(browser: webdriver.Chrome, name: str) -> None:
     """Show the runs below a study."""
     for row in browser.find_elements(By.CSS_SELECTOR, ".ag-row"):
@@ -242,11 +253,9 @@ def test_the_report_works_in_the_viewer(page, browser, finished):
     results = json.loads((finished[0] / "results.json").read_text())
     browser.get("about:blank")
     browser.get(address_of(page, "tiny", "/artifacts/report.html"))
-    frame = wait_for(browser, lambda b: b.find_element(By.CSS_SELECTOR, "iframe#html"))
-    assert frame.get_attribute("sandbox") == "allow-scripts"
-    browser.switch_to.frame(frame)
     try:
-        wait_for(browser, lambda b: results["verdict"]["sentence"] in text_of(b))
+        # MLflow may draw the frame anew while it is looked at.
+        wait_for(browser, lambda b: results["verdict"]["sentence"] in text_in_viewer(b))
         assert len(browser.find_elements(By.CSS_SELECTOR, "table tr")) > len(results["cells"])
         widths = "return [...document.images].map(image => image.naturalWidth)"
         assert min(browser.execute_script(widths)) > 200
