@@ -136,5 +136,5 @@ def test_images_that_are_read_and_classes_that_are_clustered_have_lines(
 def test_a_training_has_lines_with_its_steps(said, tmp_path: Path):
     digits = load_dataset("digits")
     data = ray.put(digits), ray.put(np.arange(200))
-    train_with_ray(task(steps=40), *data, Scaling(), str(tmp_path), "reference")
-    wait_for(r"^training: [\d,]+ of 2,560 images.*, step \d+ of 40, loss ", said)
+    train_with_ray(task(steps=400), *data, Scaling(), str(tmp_path), "reference")
+    wait_for(r"^training: [\d,]+ of 25,600 images.*, step \d+ of 400, loss ", said)

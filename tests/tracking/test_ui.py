@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
@@ -83,17 +82,6 @@ def run_names(browser: webdriver.Chrome) -> list[str]:
 
 def text_of(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.TAG_NAME, "body").text
-
-
-def text_in_viewer(browser: webdriver.Chrome) -> str:
-    """Go into the frame of the artifact viewer that is there now, and return its text."""
-    browser.switch_to.default_content()
-    frames = browser.find_elements(By.CSS_SELECTOR, "iframe#html")
-    if not frames:
-        return ""
-    assert frames[0].get_attribute("sandbox") == "allow-scripts"
-    browser.switch_to.frame(frames[0])
-    return text_of(browser)
 
 
 def expand(browser: webdriver.Chrome, name: str) -> None:
@@ -247,22 +235,3 @@ def test_the_figures_are_shown_with_the_study(page, browser, name):
     )
     wait_for(browser, lambda b: b.execute_script(shown))
     assert f"figures/{name}" in text_of(browser)
-
-
-def test_the_report_works_in_the_viewer(page, browser, finished):
-    results = json.loads((finished[0] / "results.json").read_text())
-    browser.get("about:blank")
-    browser.get(address_of(page, "tiny", "/artifacts/report.html"))
-    try:
-        # MLflow may draw the frame anew while it is looked at.
-        wait_for(browser, lambda b: results["verdict"]["sentence"] in text_in_viewer(b))
-        assert len(browser.find_elements(By.CSS_SELECTOR, "table tr")) > len(results["cells"])
-        widths = "return [...document.images].map(image => image.naturalWidth)"
-        assert min(browser.execute_script(widths)) > 200
-        browser.execute_script("document.querySelector('#tab-groups').scrollIntoView()")
-        wait_for(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".thumb canvas[data-drawn]"))
-        tab = browser.find_element(By.CSS_SELECTOR, "#tab-classes")
-        tab.click()
-        assert tab.get_attribute("aria-selected") == "true"
-    finally:
-        browser.switch_to.default_content()
