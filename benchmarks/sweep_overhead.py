@@ -43,7 +43,7 @@ def measure() -> dict[str, float]:
         for trial in plan
     }
     with tempfile.TemporaryDirectory() as folder, connect("local") as cluster:
-        layout = Layout.plan(experiment.resources, "auto", cluster, Path(folder))
+        layout = Layout.plan(experiment.resources, "auto", cluster, folder)
         task = Task.for_dataset(experiment.model, digits, experiment.train, experiment.seed)
         refs = {name: share(rows) for name, rows in subsets.items()}
         keys = {trial.name: trial.name for trial in plan}

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from rayred import __version__
+from rayred.buckets import is_url
 from rayred.files import LINKS
 
 DATASET_HELP = (
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--edited",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="images chosen by hand or on the page of the report: a kept.txt, or a discarded.csv of"
         " those that are not kept (default: --keep decides)",
     )
@@ -100,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=_path,
         required=True,
         help="folder to write to, neither in nor above what is read (required)",
     )
@@ -108,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     space.add_argument(
         "--embeddings",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="embeddings to use, one an image, .npy, .npz or .parquet (default: a reference model"
         " is trained, and its embeddings are used)",
     )
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     space.add_argument(
         "--reference",
         metavar="DIR",
-        type=Path,
+        type=_path,
         help="folder of an earlier run or prune, whose reference model's embeddings are used"
         " (default: a reference model is trained)",
     )
@@ -158,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
         "verify", help="train on what prune keeps, on random images and on all, and judge"
     )
     verify.add_argument(
-        "dir", metavar="DIR", type=Path, help="folder that rayred prune has written"
+        "dir", metavar="DIR", type=_path, help="folder that rayred prune has written"
     )
     _add_study(verify, "DIR/verified")
 
@@ -171,13 +172,13 @@ def parser() -> argparse.ArgumentParser:
     cluster.add_argument(
         "embeddings",
         metavar="EMBEDDINGS",
-        type=Path,
+        type=_path,
         help="embeddings, one a row: .npy, .npz (array embeddings) or .parquet (column embedding)",
     )
     cluster.add_argument(
         "--labels",
         metavar="LABELS",
-        type=Path,
+        type=_path,
         required=True,
         help="class of every row: .npy, .npz (array labels) or .parquet (column label) (required)",
     )
@@ -185,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     cluster.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=_path,
         required=True,
         help="file to write the kept rows to: .npy, .npz or .parquet; an earlier one is replaced"
         " (required)",
@@ -199,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out",
         metavar="FOLDER",
-        type=Path,
+        type=_path,
         help="new or empty folder to write to, as for a run that is at work or read-only (default:"
         " DIR)",
     )
@@ -228,6 +229,12 @@ def parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check what this machine and cluster can do")
     _add_address(doctor)
+    doctor.add_argument(
+        "--storage",
+        metavar="PLACE",
+        help="folder or URL of run folders or checkpoints that every node is to write and read"
+        " (default: none is tried)",
+    )
     return parser
 
 
@@ -245,8 +252,9 @@ def _add_study(parser: argparse.ArgumentParser, out: str, trials: str = "5") -> 
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
-        help=f"run folder, made if missing, neither in nor above what is read (default: {out})",
+        type=_place,
+        help="run folder, or its URL in a bucket, as in s3://BUCKET/runs/NAME; made if missing,"
+        f" neither in nor above what is read (default: {out})",
     )
     _add_address(parser)
     _add_again(parser)
@@ -272,7 +280,7 @@ def _add_check(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=_path,
         help="folder to write the tables to, neither in nor above what is read (default: nothing is"
         " written)",
     )
@@ -286,14 +294,14 @@ def _add_check(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--embeddings",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="embeddings of the training images, .npy, .npz or .parquet (default: thumbnails of the"
         " images are compared)",
     )
     check.add_argument(
         "--test-embeddings",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="embeddings of the test images by the same model (default: as --embeddings)",
     )
     check.add_argument(
@@ -319,7 +327,7 @@ def _add_link(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", metavar="DIR", type=Path, help="run folder")
+    parser.add_argument("dir", metavar="DIR", type=_place, help="run folder, or its URL")
 
 
 def _add_again(parser: argparse.ArgumentParser) -> None:
@@ -343,6 +351,16 @@ def _fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a fraction in (0, 1]")
     return value
+
+
+def _path(text: str) -> Path:
+    if is_url(text):
+        raise argparse.ArgumentTypeError(f"{text}: expected a path on this machine, not a URL")
+    return Path(text)
+
+
+def _place(text: str) -> Path | str:
+    return text if is_url(text) else Path(text)
 
 
 def _distance(text: str) -> float:

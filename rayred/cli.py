@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rayred.arguments import parser
+from rayred.buckets import is_url, shown_url
 from rayred.command import run_command, say, show
 from rayred.errors import ConfigError
 
@@ -40,7 +41,8 @@ def _run(given: argparse.Namespace) -> int:
     from rayred.places import check_experiment_file
 
     out = given.out or Path("runs") / experiment.name
-    check_experiment_file(file, out)
+    if not is_url(out):
+        check_experiment_file(file, out)
     return _show_study(
         run(experiment, out, address=given.address, fresh=given.fresh, update=given.update)
     )
@@ -66,15 +68,15 @@ def _show_study(study: Study) -> int:
     from rayred.report.table import format_table
 
     show(f"\n{format_table(study.verdict, study.found)}\n")
-    show(f"report   {study.folder / 'report.html'}")
-    show(f"figures  {study.folder / 'figures'}")
-    show(f"subsets  {study.folder / 'subsets'}")
+    show(f"report   {study.place}/report.html")
+    show(f"figures  {study.place}/figures")
+    show(f"subsets  {study.place}/subsets")
     if study.tracking_failure is None:
-        show(f"MLflow   rayred ui {study.folder}")
+        show(f"MLflow   rayred ui {study.place}")
     else:
         show(
             f"MLflow   not complete: {study.tracking_failure}\n"
-            f"         Nothing is lost. Send it later with: rayred upload {study.folder}"
+            f"         Nothing is lost. Send it later with: rayred upload {study.place}"
         )
     for result in study.failed:
         say(f"rayred: trial {result.trial.name} failed: {result.reason}")
@@ -189,7 +191,7 @@ def _report(given: argparse.Namespace) -> int:
     from rayred.review import report
 
     report(given.dir, given.out)
-    show(str((given.out or given.dir) / "report.html"))
+    show(f"{given.out or shown_url(given.dir)}/report.html")
     return 0
 
 
@@ -222,14 +224,14 @@ def _upload(given: argparse.Namespace) -> int:
     if tracker.failure is not None:
         say(f"rayred: {tracker.failure}")
         return 1
-    show(f"MLflow at {tracker.uri} has all of {given.dir}")
+    show(f"MLflow at {tracker.uri} has all of {shown_url(given.dir)}")
     return 0
 
 
 def _doctor(given: argparse.Namespace) -> int:
     from rayred.doctor import examine
 
-    findings = examine(given.address)
+    findings = examine(given.address, given.storage)
     for finding in findings:
         show(f"{finding.state:<5} {finding.name:<9} {finding.text}")
     return 1 if any(finding.state == "FAIL" for finding in findings) else 0

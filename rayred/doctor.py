@@ -18,6 +18,7 @@ from rayred.errors import RayredError
 
 PACKAGES = ("ray", "torch", "torchvision", "mlflow", "numpy", "scipy", "scikit-learn")
 GIB = 2**30
+LITTLE_DISK = 5 * GIB
 
 
 @dataclass(frozen=True)
@@ -29,27 +30,32 @@ class Finding:
     text: str
 
 
-def examine(address: str | None) -> list[Finding]:
+def examine(address: str | None, storage: str | None = None) -> list[Finding]:
     """Return the outcomes of checks of packages, machine, folder, GPUs, RAPIDS, Ray and MLflow.
 
     Parameters
     ----------
     address
-        Address of the Ray cluster; `None` starts Ray on this machine.
+        Address of the Ray cluster, every node of which is looked at; `None` starts Ray on this
+        machine.
+    storage
+        Folder or URL that every node is to write and read.
     """
-    checks: list[tuple[str, Callable[[], Finding]]] = [
+    checks: list[tuple[str, Callable[[], Finding | list[Finding]]]] = [
         ("packages", _packages),
         ("machine", _machine),
         ("folder", _folder),
         ("gpu", _gpu),
         ("rapids", _rapids),
-        ("ray", lambda: _ray(address)),
+        ("token", _token),
+        ("ray", lambda: _cluster(address, storage)),
         ("mlflow", _mlflow),
     ]
-    findings = []
+    findings: list[Finding] = []
     for name, check in checks:
         try:
-            findings.append(check())
+            found = check()
+            findings += [found] if isinstance(found, Finding) else found
         except (RayredError, ImportError, OSError, RuntimeError) as error:
             findings.append(Finding(name, "FAIL", f"{type(error).__name__}: {error}"))
     return findings
@@ -109,13 +115,42 @@ def _rapids() -> Finding:
     return Finding("rapids", "ok", f"cuml {cuml.__version__}, cupy {cupy.__version__}")
 
 
-def _ray(address: str | None) -> Finding:
+def _cluster(address: str | None, storage: str | None) -> list[Finding]:
+    """Return what holds of the Ray cluster as a whole, and of each of its nodes."""
     from rayred.machines.connect import connect
+    from rayred.machines.nodes import look_at_nodes, problems_of
 
     with connect(address) as cluster:
-        return Finding(
-            "ray", "ok", f"{cluster.nodes} node(s), {cluster.cpus} CPUs, {cluster.gpus} GPUs"
-        )
+        text = f"{cluster.nodes} node(s), {cluster.cpus} CPUs, {cluster.gpus} GPUs"
+        findings = [Finding("ray", "ok", text)]
+        if address is None and storage is None:
+            return findings
+        nodes = look_at_nodes(storage)
+        problems = problems_of(nodes, storage)
+        for node in nodes:
+            found = problems[node.address]
+            said = f"{node.address} {node.describe()}"
+            findings.append(Finding("node", "ok", said))
+            findings += [Finding("node", "FAIL", f"{node.address} {one}") for one in found]
+            if node.disk < LITTLE_DISK and not node.failure:
+                text = f"{node.address} {node.disk / GIB:.1f} GiB of disk are left: little"
+                findings.append(Finding("node", "note", text))
+        kinds = {gpu for node in nodes for gpu in node.gpus}
+        if len(kinds) > 1:
+            text = f"GPUs of {len(kinds)} kinds ({', '.join(sorted(kinds))}): they round otherwise"
+            findings.append(Finding("node", "note", text))
+        return findings
+
+
+def _token() -> Finding:
+    from rayred.machines.answering import token_file
+
+    path = token_file()
+    if os.environ.get("RAY_AUTH_TOKEN") or not path.exists():
+        return Finding("token", "note", f"no file {path}; what a cluster asks for comes from there")
+    if path.stat().st_mode & 0o077:
+        return Finding("token", "note", f"{path} can be read by others: chmod 600 {path}")
+    return Finding("token", "ok", f"{path} can be read by you alone")
 
 
 def _mlflow() -> Finding:

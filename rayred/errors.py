@@ -43,6 +43,10 @@ class FolderClosedError(RunFolderError):
     """A run folder that cannot be written now: another rayred is at work in it, or read-only."""
 
 
+class PlaceError(RayredError):
+    """A bucket or another place at a URL that cannot be opened, read or written."""
+
+
 class TrainingError(RayredError):
     """A training that failed, for example because its loss is not finite."""
 

@@ -21,10 +21,18 @@ from rayred.data import Dataset
 from rayred.data.stages import IMAGES, LEFT_OUT, describe_changes
 from rayred.machines.connect import Cluster, share
 from rayred.machines.environment import Environment
-from rayred.machines.layout import Layout, fixed_resources
+from rayred.machines.layout import Layout, checkpoints_below, fixed_resources
+from rayred.machines.nodes import check_nodes
 from rayred.results.trial import TestSplit, Trial
 from rayred.stages import CONFIG, DATASET, TEST_SPLIT
-from rayred.store import CHECKPOINTS, Store, check_folder, check_no_changes, open_store
+from rayred.store import (
+    CHECKPOINTS,
+    Store,
+    check_folder,
+    check_no_changes,
+    open_store,
+    place_of,
+)
 from rayred.study import keep_config, stored_experiments
 from rayred.training import Task, Trained
 from rayred.training.on_ray import resolve_precision
@@ -190,7 +198,9 @@ def open_job(
         experiment.train.precision, gpu=fixed["resources.device"] == "cuda"
     )
     experiment = experiment.with_fixed(fixed)
-    layout = Layout.plan(experiment.resources, experiment.storage, cluster, path)
+    layout = Layout.plan(experiment.resources, experiment.storage, cluster, place_of(path))
+    if cluster.nodes > 1:
+        check_nodes(layout.storage)
     for linkage in experiment.linkages():
         check_backend(linkage, layout.clustering)
     environment = asdict(Environment.describe(cluster))
@@ -199,7 +209,7 @@ def open_job(
         store.begin(_keys(experiment, dataset, given).study(), fresh=fresh)
         keep_config(store, experiment)
         _keep_dataset(store, dataset)
-        if layout.storage.startswith(str(store.path)):
+        if layout.storage == checkpoints_below(place_of(path)):
             store.place(CHECKPOINTS)
         for notice in dataset.notices():
             logger.warning("%s", notice)
@@ -232,7 +242,7 @@ def _check_images(store: Store, experiment: Experiment, dataset: Dataset, changi
         logger.warning(
             "the images have changed since the study in %s (%s): what depends on them is made anew,"
             " and what was made before stays",
-            store.path,
+            store.name,
             "; ".join(describe_changes(before.value, splits)) or "how images are read",
         )
 

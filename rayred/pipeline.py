@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred import keys
+from rayred.buckets import is_url
 from rayred.checking.detectors import Limits
 from rayred.checking.pictures import Pictures
 from rayred.checking.summary import leak_notes
@@ -57,7 +58,7 @@ from rayred.stages import (
     kept_candidates,
     trial_stage,
 )
-from rayred.store import Made, Store
+from rayred.store import Made, Store, working_folder
 from rayred.study import (
     emptied_classes,
     keep_report,
@@ -88,7 +89,8 @@ def run(
     experiment
         The experiment, its YAML file, or the name of a shipped one.
     out
-        Run folder; by default ``runs/NAME``. What is already there is not made again.
+        Run folder, or its URL in a bucket (``s3://BUCKET/runs/NAME``, ``gs://…``); by default
+        ``runs/NAME``. What is already there is not made again.
     address
         Ray cluster to work on; by default RAY_ADDRESS, else this machine.
     fresh
@@ -104,15 +106,15 @@ def run(
     given = experiment
     if not isinstance(experiment, Experiment):
         experiment = load_experiment(experiment_path(experiment))
-    path = Path(out) if out is not None else Path("runs") / experiment.name
-    if not isinstance(given, Experiment):
-        check_experiment_file(experiment_path(given), path)
-    return run_study(experiment, path, address=address, fresh=fresh, update=update)
+    out = Path("runs") / experiment.name if out is None else out
+    if not isinstance(given, Experiment) and not is_url(out):
+        check_experiment_file(experiment_path(given), Path(out))
+    return run_study(experiment, out, address=address, fresh=fresh, update=update)
 
 
 def run_study(
     experiment: Experiment,
-    path: Path,
+    out: Path | str,
     *,
     address: str | None,
     fresh: bool,
@@ -123,7 +125,8 @@ def run_study(
 
     Other parameters and errors are those of `run`.
     """
-    check_places(experiment, path)
+    check_places(experiment, out)
+    path = working_folder(out)
     experiment = experiment.with_absolute_paths()
     experiment = begin(experiment, path, fresh=fresh, update=update)
     whole = experiment.needs_whole_images()

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from rayred.buckets import check_url, is_url, shown_url
 from rayred.config import Experiment
 from rayred.data.cache import home_expanded
 from rayred.data.sources import sources_of
@@ -14,15 +15,17 @@ from rayred.outputs import Sources, check_folder_above, check_output
 from rayred.store import CONFIG_FILE
 
 
-def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
+def check_places(experiment: Experiment, out: Path | str, *files: Path) -> None:
     """Refuse a job that would write to, into or above something that it was given to read.
+
+    Places in buckets have to be there, and to be writable.
 
     Parameters
     ----------
     experiment
         The job's settings: its data set, and where checkpoints, copies and MLflow's runs go.
     out
-        The folder for its results.
+        The folder for its results, or its URL.
     files
         What else it reads, such as embeddings.
 
@@ -34,7 +37,12 @@ def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
     dataset = sources_of(experiment.dataset, experiment.data)
     if experiment.sweep.subset is not None:
         files = (*files, Path(experiment.sweep.subset))
-    check_output(out, dataset + Sources(files))
+    if is_url(out):
+        _check_bucket(str(out), experiment, "--out")
+    else:
+        check_output(Path(out), dataset + Sources(files))
+    if is_url(experiment.storage) and not experiment.storage.startswith("file://"):
+        _check_bucket(experiment.storage, experiment, "storage")
     given_by_user = replace(dataset, downloads=())
     for folder in ("scans", "parquet"):
         check_output(home_expanded(experiment.data.root) / folder, given_by_user, "data.root")
@@ -46,6 +54,19 @@ def check_places(experiment: Experiment, out: Path, *files: Path) -> None:
     if uri == "auto":
         uri = os.environ.get("MLFLOW_TRACKING_URI", "auto")
     check_tracking(experiment, uri, "tracking.uri")
+
+
+def _check_bucket(url: str, experiment: Experiment, name: str) -> None:
+    """Refuse a place in a bucket that is, holds or lies in what is read, or cannot be written."""
+    ours = shown_url(url)
+    for place in (experiment.dataset, experiment.data.test or ""):
+        scheme, _, theirs = place.partition(":")
+        if not is_url(theirs) and scheme != "s3":
+            continue
+        folder = shown_url(theirs).partition("*")[0].rpartition("/")[0]
+        if f"{ours}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{ours}/"):
+            raise ConfigError(f"{name}: {ours}: images are read from {folder}; choose another")
+    check_url(url, name)
 
 
 def check_report(experiment: Experiment, out: Path) -> None:

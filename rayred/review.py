@@ -20,7 +20,9 @@ from rayred.store import (
     MANIFEST,
     Store,
     Unneeded,
+    existing_folder,
     find_unneeded,
+    name_of,
     open_store,
     remove_unneeded,
 )
@@ -51,7 +53,7 @@ class Study:
     """A finished study."""
 
     folder: Path
-    """The run folder."""
+    """The run folder on this machine: of one in a bucket, its working copy."""
     verdict: Verdict
     """What the study has found, with all means and intervals."""
     failed: tuple[TrialResult, ...]
@@ -62,6 +64,11 @@ class Study:
     """Why MLflow did not take all of the study; None if it did."""
     found: Found | None = None
     """The settings found by a search; None where nothing was searched for."""
+
+    @property
+    def place(self) -> str:
+        """The run folder as people know it: its path, or its URL."""
+        return name_of(self.folder)
 
     def show(self) -> Any:
         """Return the group browser, which a notebook shows.
@@ -96,7 +103,7 @@ def report(path: Path | str, out: Path | str | None = None) -> Verdict:
     ConfigError
         `out` is not new or empty, or is where the images are.
     """
-    path = Path(path)
+    path = existing_folder(path)
     if out is None:
         try:
             with open_store(path) as store:
@@ -125,7 +132,7 @@ def results(path: Path | str) -> tuple[Verdict, Found | None]:
     RunFolderError
         There is no run, or no trial of it has ended.
     """
-    store = Store(Path(path))
+    store = Store(existing_folder(path))
     experiment = experiment_of(store)
     trials = ended_trials(store, experiment)
     return verdict_of(store, experiment, trials), found_by(store)
@@ -133,10 +140,11 @@ def results(path: Path | str) -> tuple[Verdict, Found | None]:
 
 def tracking_of(path: Path | str) -> tuple[str, str]:
     """Return the MLflow store of a run, and its experiment there."""
-    store = Store(Path(path))
+    store = Store(existing_folder(path))
     experiment = experiment_of(store)
     if experiment.tracking.uri == "auto" and not store.manifest.tracking:
-        raise RunFolderError(f"{path}: has no MLflow store: no study has been run in it")
+        raise RunFolderError(f"{store.name}: has no MLflow store: no study has been run in it")
+    store.fetch_placed()
     return tracking_uri(experiment.tracking.uri, store), experiment.tracking.experiment
 
 
@@ -155,7 +163,7 @@ def upload(path: Path | str, uri: str | None = None) -> Tracker:
     RunFolderError
         There is no finished run.
     """
-    path = Path(path)
+    path = existing_folder(path)
     try:
         with open_store(path) as store:
             return _upload(store, uri)
@@ -182,7 +190,7 @@ def clean(path: Path | str, *, dry_run: bool = False) -> Unneeded:
     RunFolderError
         There is no run, or its folder cannot be written.
     """
-    with open_store(Path(path)) as store:
+    with open_store(existing_folder(path)) as store:
         found = find_unneeded(store)
         if not dry_run:
             remove_unneeded(store, found)
@@ -227,7 +235,7 @@ def finished_study(
         store.begin(key)
         keep_config(store, experiment, finished=True)
         store.finish()  # as it was: of its parts, the config alone may be another
-        logger.info("all of this study is in %s: nothing is left to do", store.path)
+        logger.info("all of this study is in %s: nothing is left to do", store.name)
         uri = tracking_uri(experiment.tracking.uri, store)
         failure = None
         if store.manifest.current.tracked != (uri, experiment.tracking.experiment):
@@ -260,13 +268,13 @@ def _report(store: Store) -> StudyReport:
     whole = experiment.needs_whole_images()
     dataset = load_dataset(experiment.dataset, experiment.data, whole=whole)
     if store.parts.get(DATASET.name) != dataset.digest:
-        raise RunFolderError(f"{store.path}: {experiment.dataset} has changed since the run")
+        raise RunFolderError(f"{store.name}: {experiment.dataset} has changed since the run")
     return report_of(store, experiment, dataset, trials)
 
 
 def _upload(store: Store, uri: str | None) -> Tracker:
     if not store.manifest.current.finished:
-        raise RunFolderError(f"{store.path}: the run is not finished; finish it with 'rayred run'")
+        raise RunFolderError(f"{store.name}: the run is not finished; finish it with 'rayred run'")
     dataset = store.current(DATASET)
     assert dataset is not None
     experiment, found = experiment_of(store), found_by(store)
@@ -282,7 +290,7 @@ def _upload(store: Store, uri: str | None) -> Tracker:
 
     reference = store.current(REFERENCE)
     if reference is None:
-        raise RunFolderError(f"{store.path}: the reference is not whole; run the study again")
+        raise RunFolderError(f"{store.name}: the reference is not whole; run the study again")
     tracker.finish(reference.value)
     if uri is None and tracker.failure is None:
         store.track(tracker.uri, tracker.experiment)

@@ -82,7 +82,7 @@ def experiment_of(store: Store) -> Experiment:
     """
     stored, found = store.current(CONFIG), found_by(store)
     if stored is None:
-        raise RunFolderError(f"{store.path}: has no study yet, or none whose config can be read")
+        raise RunFolderError(f"{store.name}: has no study yet, or none whose config can be read")
     return stored.value if found is None else stored.value.with_settings(found.settings)
 
 
@@ -108,7 +108,7 @@ def ended_trials(store: Store, experiment: Experiment) -> list[TrialResult]:
     """
     trials = trials_so_far(store, plan_trials(experiment.sweep, experiment.seed))
     if not trials:
-        raise RunFolderError(f"{store.path}: no trial has ended yet; finish it with 'rayred run'")
+        raise RunFolderError(f"{store.name}: no trial has ended yet; finish it with 'rayred run'")
     return trials
 
 
@@ -237,7 +237,7 @@ def _twice(store: Store) -> Mapping[Relation, pandas.DataFrame]:
 def _needed(store: Store, stage: Stage[Any, T]) -> Made[T]:
     made = store.current(stage)
     if made is None:
-        raise RunFolderError(f"{store.path}: has no {stage.name}; finish it with 'rayred run'")
+        raise RunFolderError(f"{store.name}: has no {stage.name}; finish it with 'rayred run'")
     return made
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ import psutil
 import ray
 
 from rayred.errors import ConfigError, RayredError
+from rayred.machines.answering import check_node_of
 from rayred.machines.failures import ray_failures, ray_reason
 from rayred.machines.watching import servers_watched
 
@@ -145,8 +145,8 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
 def _init(target: str) -> None:
     """Connect to a cluster, or start one where the target is ``local``."""
     here = target == "local"
-    if ":" in target and "//" not in target:
-        _check_answers(target)
+    if not here:
+        check_node_of(target)
     # Ray prints what its processes complain of, on standard output; errors are raised anyway.
     ray._private.worker._worker_logs_enabled = False
     try:
@@ -254,13 +254,3 @@ def _describe() -> Cluster:
             )
         ),
     )
-
-
-def _check_answers(address: str) -> None:
-    """Raise at once where nothing listens; Ray itself would go on trying for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=10):
-            return
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--address {address}: no Ray cluster answers there: {error}") from error

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from rayred.buckets import is_url
 from rayred.config import Resources
 from rayred.errors import ConfigError
 from rayred.files import joined
 from rayred.machines.connect import Cluster
+from rayred.store import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Layout:
         return {"CPU": self.trials.cpus, "GPU": gpus}
 
     @classmethod
-    def plan(cls, resources: Resources, storage: str, cluster: Cluster, folder: Path) -> Self:
+    def plan(cls, resources: Resources, storage: str, cluster: Cluster, folder: str) -> Self:
         """Lay a study out on the cluster that is there.
 
         Parameters
@@ -71,7 +73,7 @@ class Layout:
         storage
             The setting `storage`.
         cluster, folder
-            The cluster, and the study's run folder.
+            The cluster, and the study's run folder: an absolute path, or a URL.
 
         Raises
         ------
@@ -100,7 +102,7 @@ class Layout:
             concurrent_trials=_at_most(resources.concurrent_trials, fitting),
             trials_per_gpu=sharing,
             trials_per_pack=pack,
-            storage=_storage(storage, cluster, folder),
+            storage=_storage(storage, folder),
         )
 
 
@@ -147,12 +149,12 @@ def _at_most(wanted: int | str, fitting: int) -> int:
     return min(wanted, fitting) if isinstance(wanted, int) else fitting
 
 
-def _storage(setting: str, cluster: Cluster, folder: Path) -> str:
-    if setting != "auto":
-        return setting if "://" in setting else str(Path(setting).expanduser().resolve())
-    if cluster.nodes > 1:
-        raise ConfigError(
-            f"storage: 'auto': the cluster has {cluster.nodes} nodes; name a folder or URL that"
-            " all of them share, such as s3://BUCKET/rayred"
-        )
-    return str(folder.resolve() / "ray")
+def checkpoints_below(folder: str) -> str:
+    """Return where checkpoints are if the setting `storage` names no other place."""
+    return joined(folder, CHECKPOINTS)
+
+
+def _storage(setting: str, folder: str) -> str:
+    if setting == "auto":
+        return checkpoints_below(folder)
+    return setting if is_url(setting) else str(Path(setting).expanduser().resolve())

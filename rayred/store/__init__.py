@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rayred.store.bucket import existing_folder, name_of, place_of, working_folder
 from rayred.store.cleaning import Unneeded, find_unneeded, remove_unneeded
 from rayred.store.entries import Entry, all_entries
 from rayred.store.folder import CHECKPOINTS, Store
@@ -23,9 +24,13 @@ __all__ = [
     "all_entries",
     "check_folder",
     "check_no_changes",
+    "existing_folder",
     "find_unneeded",
     "json_stage",
+    "name_of",
     "open_store",
     "path_stage",
+    "place_of",
     "remove_unneeded",
+    "working_folder",
 ]

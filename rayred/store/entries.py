@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rayred import keys
 from rayred.files import (
@@ -77,7 +77,11 @@ class Entry:
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """Return the entry in a folder; None if it has no record that can be read."""
-        record = read_json(folder / RECORD)
+        return cls.of_record(folder, read_json(folder / RECORD))
+
+    @classmethod
+    def of_record(cls, folder: Path, record: Mapping[str, Any]) -> Self | None:
+        """Return the entry that a record describes; None if it is none of this version."""
         try:
             files = {name: FileRecord(**file) for name, file in record["files"].items()}
             origin = Origin(**record["origin"])

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from rayred import keys
 from rayred.errors import RayredError, RunFolderError
 from rayred.files import digest_of_file, remove
+from rayred.store.bucket import Bucket
 from rayred.store.entries import MADE, Entry, Origin, all_entries, write_entry
-from rayred.store.manifest import Manifest
+from rayred.store.manifest import MANIFEST, Manifest
 from rayred.store.stage import ENVIRONMENT, Made, Stage
 from rayred.store.views import View, hide_views, show_views, views_of
 
@@ -29,7 +30,12 @@ CHECKPOINTS = "ray"
 class Store:
     """A folder that holds a study, and what others have left that were there before."""
 
-    def __init__(self, path: Path, environment: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        environment: Mapping[str, Any] | None = None,
+        bucket: Bucket | None = None,
+    ) -> None:
         """Take a folder that has a manifest.
 
         Parameters
@@ -38,6 +44,8 @@ class Store:
             The folder.
         environment
             With what entries are made; it is kept beside them.
+        bucket
+            The run folder that it is the working copy of; by default what the copy itself names.
 
         Raises
         ------
@@ -46,6 +54,7 @@ class Store:
         """
         self.path = path.resolve()
         self.manifest = Manifest.read(self.path)
+        self.bucket = bucket or Bucket.of(self.path)
         self._environment = environment
         self._since = 0
         """Generation of the oldest entries that are used."""
@@ -53,6 +62,11 @@ class Store:
     def __truediv__(self, name: str) -> Path:
         """Return the path of something at the top of the folder."""
         return self.path / name
+
+    @property
+    def name(self) -> str:
+        """The run folder as people know it: its path, or its URL."""
+        return str(self.path) if self.bucket is None else self.bucket.name
 
     @property
     def made(self) -> Path:
@@ -71,7 +85,7 @@ class Store:
 
     def find(self, stage: str, key: str) -> Entry | None:
         """Return an entry; None if it was not made, or is not whole any more, which is said."""
-        entry = Entry.read(self.made / f"{stage}-{key}")
+        entry = self._entry(stage, key)
         if entry is None or entry.origin.generation < self._since:
             return None
         damage = entry.damage()
@@ -98,18 +112,31 @@ class Store:
 
     def has_whole(self, parts: Mapping[str, str]) -> bool:
         """Return whether entries of all stages and keys are there, whole."""
-        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in parts.items()]
+        entries = [self._entry(stage, key) for stage, key in parts.items()]
         return all(entry is not None and not entry.damage() for entry in entries)
 
     def digests(self, parts: Mapping[str, str]) -> dict[str, str]:
         """Return the digests of the contents of some entries by stage, as their records say."""
-        entries = {stage: Entry.read(self.made / f"{stage}-{k}") for stage, k in parts.items()}
+        entries = {stage: self._entry(stage, key) for stage, key in parts.items()}
         return {stage: entry.digest for stage, entry in entries.items() if entry is not None}
 
     def every(self, prefix: str) -> list[Entry]:
         """Return the whole entries of all stages whose names begin with a prefix."""
+        if self.bucket is not None:
+            for name in self.bucket.entries(prefix):
+                self._fetch(name)
         entries = all_entries(self.made, prefix)
         return [one for one in entries if one.origin.generation >= self._since and not one.damage()]
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, whole or not, also such as are in the bucket alone."""
+        entries = list(all_entries(self.made))
+        if self.bucket is not None:
+            here = {entry.folder.name for entry in entries}
+            for name in sorted(self.bucket.entries() - here):
+                entry = self.bucket.read_entry(name, self.made)
+                entries += [entry] if entry is not None else []
+        return entries
 
     def put(self, stage: Stage[M, T], key: str, outcome: M, seconds: float = 0.0) -> None:
         """Make the entry of an outcome, and a part of the current study of it."""
@@ -227,6 +254,9 @@ class Store:
             manifest = manifest.owning(path)
         self._write(manifest)
         show_views(self.path, wanted, known)
+        if self.bucket is not None:
+            for path in self.bucket.show(wanted, shown):
+                logger.warning("%s/%s is not rayred's: it stays as it is", self.name, path)
         self._write(manifest.changed(shown=digests))
 
     def place(self, name: str) -> Path:
@@ -248,9 +278,45 @@ class Store:
         """Remove a file or folder that `place` has named, if it is there."""
         if name in self.manifest.owns:
             remove(self / name)
+            if self.bucket is not None:
+                self.bucket.remove([name, *self.bucket.below(name)])
+
+    def fetch_placed(self) -> None:
+        """Fetch what `place` has named from the bucket, if there is one and it is not here."""
+        if self.bucket is None:
+            return
+        for name in self._placed():
+            for one in [name, *self.bucket.below(name)]:
+                if one in self.bucket.sizes and not (self / one).exists():
+                    self.bucket.fetch(one, self / one)
+
+    def put_placed(self) -> None:
+        """Put what `place` has named into the bucket, if there is one."""
+        if self.bucket is None:
+            return
+        for name in self._placed():
+            if (self / name).is_dir():
+                self.bucket.put_folder(self / name, name)
+            elif (self / name).is_file():
+                self.bucket.put(self / name, name)
+
+    def _placed(self) -> list[str]:
+        """Return the names of what is neither an entry, nor a view, nor a checkpoint."""
+        views = {Path(path).parts[0] for path in self.manifest.shown}
+        return [one for one in self.manifest.owns if one not in views | {MADE, CHECKPOINTS}]
+
+    def _entry(self, stage: str, key: str) -> Entry | None:
+        """Return an entry as its record has it, fetched from the bucket if it is not here."""
+        name = f"{stage}-{key}"
+        return Entry.read(self.made / name) or self._fetch(name)
+
+    def _fetch(self, name: str) -> Entry | None:
+        if self.bucket is None or (self.made / name).exists():
+            return None
+        return self.bucket.fetch_entry(name, self.made)
 
     def _views(self, parts: Mapping[str, str]) -> dict[str, View]:
-        entries = [Entry.read(self.made / f"{stage}-{key}") for stage, key in parts.items()]
+        entries = [self._entry(stage, key) for stage, key in parts.items()]
         return views_of([entry for entry in entries if entry is not None and entry.shown])
 
     def _know_views_of(self, replaced: Path) -> None:
@@ -283,9 +349,13 @@ class Store:
         def save(folder: Path) -> None:
             stage.save(folder, outcome)
 
-        write_entry(self.made, stage.name, key, save, shown=stage.shown, origin=origin)
+        entry = write_entry(self.made, stage.name, key, save, shown=stage.shown, origin=origin)
+        if self.bucket is not None:
+            self.bucket.put_entry(entry.folder)
 
     def _write(self, manifest: Manifest) -> None:
         if manifest != self.manifest:
             manifest.write(self.path)
+            if self.bucket is not None:
+                self.bucket.put(self.path / MANIFEST, MANIFEST)
             self.manifest = manifest

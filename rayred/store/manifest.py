@@ -16,6 +16,8 @@ from rayred.errors import RunFolderError
 from rayred.files import write_json
 
 MANIFEST = "rayred.json"
+LOCK = ".rayred.lock"
+"""File beside it, which the process that writes the folder has locked."""
 FORMAT = 2
 """Version of the folder's layout."""
 

@@ -13,11 +13,12 @@ from filelock import FileLock, Timeout
 
 from rayred.errors import FolderClosedError, RayredError, RunFolderError
 from rayred.files import remove_unfinished
-from rayred.store.entries import recover
+from rayred.store.bucket import Bucket, adopt, name_of
+from rayred.store.claim import Claim
+from rayred.store.entries import MADE, Entry, recover
 from rayred.store.folder import Store
-from rayred.store.manifest import MANIFEST, Manifest
+from rayred.store.manifest import LOCK, MANIFEST, Manifest
 
-LOCK = ".rayred.lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -56,20 +57,30 @@ def open_store(
             Manifest.read(path)
         lock.acquire()
     except Timeout as error:
-        raise FolderClosedError(f"{path}: another rayred is at work in this run folder") from error
+        raise FolderClosedError(
+            f"{name_of(path)}: another rayred is at work in this run folder"
+        ) from error
     except OSError as error:
         raise FolderClosedError(f"{path}: cannot write the folder: {error.strerror}") from error
     try:
-        if not (path / MANIFEST).exists():
-            check_folder(path)
-            # The manifest comes first: a folder without one is no run folder, whatever it holds.
-            Manifest().write(path)
-        store = Store(path, environment)
-        for folder in {store.path, *((store / name).parent for name in store.manifest.shown)}:
-            remove_unfinished(folder)
-        recover(store.made)
-        store.show()
-        yield store
+        with _bucket_of(path) as bucket:
+            if not (path / MANIFEST).exists():
+                check_folder(path)
+                # The manifest comes first: a folder without one is no run folder, whatever it
+                # holds.
+                Manifest().write(path)
+                if bucket is not None:
+                    bucket.put(path / MANIFEST, MANIFEST)
+            store = Store(path, environment, bucket)
+            for folder in {store.path, *((store / name).parent for name in store.manifest.shown)}:
+                remove_unfinished(folder)
+            recover(store.made)
+            store.fetch_placed()
+            store.show()
+            try:
+                yield store
+            finally:
+                store.put_placed()
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -80,6 +91,23 @@ def open_store(
         lock.release()
 
 
+@contextmanager
+def _bucket_of(path: Path) -> Iterator[Bucket | None]:
+    """Give the bucket that a folder is the working copy of, for this process alone to write."""
+    bucket = Bucket.of(path)
+    if bucket is None:
+        yield None
+        return
+    claim = Claim(bucket)
+    with claim.held():
+        bucket.check = claim.check
+        adopt(path, bucket)
+        for name in sorted(path.name for path in (path / MADE).glob("*")):
+            if name not in bucket.entries() and Entry.read(path / MADE / name) is not None:
+                bucket.put_entry(path / MADE / name)  # made, and not put before the process ended
+        yield bucket
+
+
 def check_folder(path: Path) -> None:
     """Raise unless a folder is a run folder, empty, or still to be made; nothing is written.
 
@@ -88,6 +116,11 @@ def check_folder(path: Path) -> None:
     RunFolderError
         It is something else.
     """
+    bucket = Bucket.of(path)
+    if bucket is not None:
+        if bucket.manifest() is None:
+            bucket.check_empty()
+        return
     try:
         held = {entry.name for entry in os.scandir(path)}
     except FileNotFoundError:
@@ -114,7 +147,7 @@ def check_no_changes(path: Path, changes: Sequence[str]) -> None:
     """
     if changes:
         raise RunFolderError(
-            f"{path}: holds a run of another config: {'; '.join(changes)}. Choose another --out,"
-            " or go on in this folder with --update: what does not depend on the change is used"
-            " again, and what was made before stays"
+            f"{name_of(path)}: holds a run of another config: {'; '.join(changes)}. Choose another"
+            " --out, or go on in this folder with --update: what does not depend on the change is"
+            " used again, and what was made before stays"
         )

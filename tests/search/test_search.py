@@ -44,7 +44,7 @@ def search(
     values = {f"resources.{name}": value for name, value in fixed.items()}
     experiment = experiment.with_fixed({**values, "train.precision": "float32"})
     resources, digits = experiment.resources, load_dataset("digits")
-    layout = Layout.plan(resources, "auto", cluster, tmp_path)
+    layout = Layout.plan(resources, "auto", cluster, str(tmp_path))
     tracked: list[Candidate] = []
 
     def log_candidate(candidate: Candidate) -> None:
