@@ -22,25 +22,25 @@ SCHEMES = ("s3", "gs", "gcs")
 RETRY_SECONDS = 30
 """How long Google's client may try; by itself it goes on for a quarter of an hour."""
 
+_GIVE = "give credentials that may write, as by AWS_ACCESS_KEY_ID, a role or `gcloud auth`"
 _REASONS = {
     "NO_SUCH_BUCKET": "there is no such bucket",
     "NoSuchBucket": "there is no such bucket",
     "bucket does not exist": "there is no such bucket",
     "Bucket not found": "there is no such bucket",
-    "ACCESS_DENIED": "access is denied",
-    "INVALID_ACCESS_KEY_ID": "the access key is not known there",
-    "SIGNATURE_DOES_NOT_MATCH": "the secret key is wrong",
-    "InvalidAccessKeyId": "the access key is not known there",
-    "SignatureDoesNotMatch": "the secret key is wrong",
-    "PERMISSION_DENIED": "access is denied",
-    "UNAUTHENTICATED": "there are no credentials",
-    "access token": "there are no credentials",
+    "ACCESS_DENIED": f"access is denied; {_GIVE}",
+    "INVALID_ACCESS_KEY_ID": f"the access key is not known there; {_GIVE}",
+    "SIGNATURE_DOES_NOT_MATCH": f"the secret key is wrong; {_GIVE}",
+    "InvalidAccessKeyId": f"the access key is not known there; {_GIVE}",
+    "SignatureDoesNotMatch": f"the secret key is wrong; {_GIVE}",
+    "PERMISSION_DENIED": f"access is denied; {_GIVE}",
+    "UNAUTHENTICATED": f"there are no credentials; {_GIVE}",
+    "access token": f"there are no credentials; {_GIVE}",
     "NETWORK_CONNECTION": "it cannot be reached",
     "Could not resolve host": "it cannot be reached",
     "Retry policy exhausted": "it cannot be reached",
 }
 """What is wrong, by what the clients of buckets write of it."""
-_CREDENTIALS = ("denied", "key", "credentials")
 
 
 def is_url(place: object) -> bool:
@@ -126,10 +126,6 @@ def place_errors(url: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         text = str(error)
-        reason = next((said for sign, said in _REASONS.items() if sign in text), "")
-        if not reason:
-            reason = (text.strip().splitlines() or [type(error).__name__])[0]
-        advice = ""
-        if any(word in reason for word in _CREDENTIALS):
-            advice = "; give credentials, as by AWS_ACCESS_KEY_ID or `gcloud auth`, that may write"
-        raise PlaceError(f"{shown_url(url)}: {reason}{advice}") from error
+        first = (text.strip().splitlines() or [type(error).__name__])[0]
+        reason = next((said for sign, said in _REASONS.items() if sign in text), first)
+        raise PlaceError(f"{shown_url(url)}: {reason}") from error
