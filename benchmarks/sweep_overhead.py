@@ -52,7 +52,7 @@ def measure() -> dict[str, float]:
         results = list(run_sweep(plan, len(plan), train, Runner("sweep", layout)))
         wall = time.perf_counter() - started
     training = sum(result.train_seconds or 0.0 for result in results)
-    concurrent = layout.concurrent_trials
+    concurrent = layout.concurrent_trials or cluster.cpus
     return {
         "trials": len(results),
         "concurrent_trials": concurrent,

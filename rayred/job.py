@@ -23,6 +23,7 @@ from rayred.machines.connect import Cluster, share
 from rayred.machines.environment import Environment
 from rayred.machines.layout import Layout, checkpoints_below, fixed_resources
 from rayred.machines.nodes import check_nodes
+from rayred.machines.scaling import wait_for_gpus
 from rayred.results.trial import TestSplit, Trial
 from rayred.stages import CONFIG, DATASET, TEST_SPLIT
 from rayred.store import (
@@ -190,6 +191,7 @@ def open_job(
     RunFolderError
         The folder cannot hold the study.
     """
+    cluster = wait_for_gpus(cluster, experiment.resources.device)
     fixed: dict[str, Any] = {
         f"resources.{name}": value
         for name, value in fixed_resources(experiment.resources, cluster).items()

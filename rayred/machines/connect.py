@@ -71,6 +71,8 @@ class Cluster:
     """GPUs of every node."""
     gpu_types: tuple[str, ...] = ()
     """Kinds of GPU there are, as Ray names them."""
+    own: bool = True
+    """Whether Ray was started here for this process: then no nodes will join."""
 
     @property
     def nodes(self) -> int:
@@ -127,7 +129,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
     """
     with ray_failures():
         if ray.is_initialized():
-            yield _describe()
+            yield describe_cluster()
             return
         target = address or os.environ.get("RAY_ADDRESS") or "local"
         # A Ray that starts here inherits the environment; one that runs is sent the settings.
@@ -137,7 +139,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
                 with _callers_sigterm(), _nothing_half_started():
                     _init(target)
                 with servers_watched():
-                    yield _describe()
+                    yield describe_cluster(own=target == "local")
             finally:
                 ray.shutdown()
 
@@ -238,19 +240,13 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _describe() -> Cluster:
+def describe_cluster(*, own: bool = False) -> Cluster:
+    """Return the resources that the connected cluster has now."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    types = {name for node in nodes for name in node if name.startswith(_GPU_TYPE)}
     return Cluster(
         tuple(int(node.get("CPU", 0)) for node in nodes),
         tuple(int(node.get("GPU", 0)) for node in nodes),
-        tuple(
-            sorted(
-                {
-                    name.removeprefix(_GPU_TYPE)
-                    for node in nodes
-                    for name in node
-                    if name.startswith(_GPU_TYPE)
-                }
-            )
-        ),
+        tuple(sorted(name.removeprefix(_GPU_TYPE) for name in types)),
+        own,
     )

@@ -40,8 +40,8 @@ class Layout:
     """The actors that cluster classes."""
     trials: Scaling
     """One trial of the sweep."""
-    concurrent_trials: int
-    """Trials at a time."""
+    concurrent_trials: int | None
+    """Trials at a time; None: as many as there is room for, also on nodes that join later."""
     trials_per_gpu: int
     """Processes with trials of one worker that share a GPU."""
     trials_per_pack: int | None
@@ -61,6 +61,16 @@ class Layout:
             return {"node:__internal_head__": 0.001}
         gpus = 1 / self.trials_per_gpu if self.trials.gpu else 0
         return {"CPU": self.trials.cpus, "GPU": gpus}
+
+    def trial_bundle(self) -> dict[str, float]:
+        """Return what a process with trials needs on one node, where no GPU is shared."""
+        gpus = {"GPU": 1.0} if self.trials.gpu else {}
+        return {"CPU": float(self.trials.cpus * self.trials_per_gpu), **gpus}
+
+    def trial_bundles(self, trials: int) -> int:
+        """Return how many times `trial_bundle` a number of trials can use at a time."""
+        trials = min(trials, self.concurrent_trials or trials)
+        return -(-trials * self.trials.workers // self.trials_per_gpu)
 
     @classmethod
     def plan(cls, resources: Resources, storage: str, cluster: Cluster, folder: str) -> Self:
@@ -99,7 +109,7 @@ class Layout:
             ),
             clustering=Scaling(slots, gpu, actor_threads, actor_threads),
             trials=Scaling(resources.workers, gpu, threads, cpus),
-            concurrent_trials=_at_most(resources.concurrent_trials, fitting),
+            concurrent_trials=_concurrent(resources, fitting),
             trials_per_gpu=sharing,
             trials_per_pack=pack,
             storage=_storage(storage, folder),
@@ -143,6 +153,14 @@ def fixed_resources(resources: Resources, cluster: Cluster) -> dict[str, Any]:
 def _sharing(resources: Resources) -> int:
     """Return how many processes share a GPU: the workers of one trial have a GPU each."""
     return resources.trials_per_gpu if resources.workers == 1 else 1
+
+
+def _concurrent(resources: Resources, fitting: int) -> int | None:
+    if resources.workers > 1:
+        # These trials only wait for their workers: all would start at once.
+        return _at_most(resources.concurrent_trials, fitting)
+    wanted = resources.concurrent_trials
+    return wanted if isinstance(wanted, int) else None
 
 
 def _at_most(wanted: int | str, fitting: int) -> int:

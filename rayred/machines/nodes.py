@@ -73,15 +73,19 @@ class Node:
         )
 
 
-def look_at_nodes(storage: str | None = None) -> list[Node]:
+def look_at_nodes(storage: str | None = None, address: str | None = None) -> list[Node]:
     """Return all nodes that are up, by address, each looked at from a process on it.
 
     Parameters
     ----------
     storage
         Folder or URL that each node is to write, and to read what this machine has written.
+    address
+        IP address of the one node to look at.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]
+    if address is not None:
+        alive = [node for node in alive if node["NodeManagerAddress"] == address]
     with _written(storage) as written:
         asked = [_ask(node["NodeID"], storage, written) for node in alive]
         found = [

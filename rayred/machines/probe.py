@@ -6,6 +6,7 @@ but Python's own modules, and others only where it can do without them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import platform
@@ -38,7 +39,7 @@ def probe(storage: str | None, written: str | None) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "rayred": _version("rayred"),
-        "source": source_digest(),
+        "source": own_source(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("ray", "torch", "torchvision", "numpy")},
         "gpus": names,
@@ -51,7 +52,8 @@ def probe(storage: str | None, written: str | None) -> dict[str, Any]:
     }
 
 
-def source_digest() -> str:
+@functools.cache
+def own_source() -> str:
     """Return a digest of the source of the rayred that is imported here; empty if there is none."""
     found = importlib.util.find_spec("rayred")
     if found is None or not found.submodule_search_locations:

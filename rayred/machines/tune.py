@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
 
+import ray.util
 from ray import cloudpickle, tune
 from ray.tune.experiment import Trial as TuneTrial
 
@@ -16,6 +17,8 @@ from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
 from rayred.machines.failures import ray_reason
 from rayred.machines.layout import Layout
+from rayred.machines.probe import own_source
+from rayred.machines.scaling import nodes_watched, requested
 
 STOP_SECONDS = 5
 """How long to wait for Tune to stop; it never does if Ray's own processes were ended as well."""
@@ -39,6 +42,8 @@ class Plan:
     """Tune's search space."""
     names: Callable[[Config], list[str]]
     """Return the names of the trainings of a config, as messages have them."""
+    left: int = 1
+    """How many Tune is to run."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Other arguments of `ray.tune.TuneConfig`, such as `scheduler`."""
 
@@ -78,17 +83,24 @@ def run_trials(plan: Plan, train: Train, runner: Runner) -> Generator[Ended, Non
         Trainings lost their process again and again; raised when all others have ended.
     """
     ended: SimpleQueue[Ended | BaseException | None] = SimpleQueue()
-    recorder = _Recorder(ended)
+    recorder, layout, left = _Recorder(ended), runner.layout, plan.left
     thread = threading.Thread(target=_fit, args=(plan, train, runner, recorder), daemon=True)
-    thread.start()
-    try:
-        while (item := ended.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        recorder.stopped = True
-        thread.join(STOP_SECONDS)
+    with (
+        requested(layout.trial_bundle()) as ask,
+        nodes_watched(lambda: _again(recorder.taken_restarts(), plan.unit)),
+    ):
+        ask(layout.trial_bundles(left))
+        thread.start()
+        try:
+            while (item := ended.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                left = max(0, left - 1)
+                ask(layout.trial_bundles(left))
+                yield item
+        finally:
+            recorder.stopped = True
+            thread.join(STOP_SECONDS)
     if recorder.lost:
         lost = [(name, error) for config, error in recorder.lost for name in plan.names(config)]
         name, error = lost[0]
@@ -99,12 +111,21 @@ def run_trials(plan: Plan, train: Train, runner: Runner) -> Generator[Ended, Non
         ) from error
 
 
+def _again(count: int, unit: str) -> str:
+    if not count:
+        return ""
+    return (
+        f"{count} {unit}{'s' if count > 1 else ''} start{'s' if count == 1 else ''} again elsewhere"
+    )
+
+
 def _fit(plan: Plan, train: Train, runner: Runner, recorder: _Recorder) -> None:
     """Run Tune to its end; what it raises goes to the caller of `run_trials`."""
     layout = runner.layout
     try:
         trainable = tune.with_resources(
-            tune.with_parameters(_train_and_report, train=train), layout.trial_resources()
+            tune.with_parameters(_train_and_report, train=train, source=own_source()),
+            layout.trial_resources(),
         )
         tune.Tuner(
             trainable,
@@ -129,7 +150,10 @@ def _fit(plan: Plan, train: Train, runner: Runner, recorder: _Recorder) -> None:
         recorder.ended.put(None)
 
 
-def _train_and_report(config: Config, train: Train) -> None:
+def _train_and_report(config: Config, train: Train, source: str) -> None:
+    if own_source() != source:
+        address = ray.util.get_node_ip_address()
+        raise RuntimeError(f"node {address} has another rayred: install the same on every node")
     train(config, tune.report)
 
 
@@ -142,6 +166,12 @@ class _Recorder(tune.Callback):  # type: ignore[misc] # Ray is not typed
         self.stopped = False
         self._reports: dict[str, list[dict[str, Any]]] = {}
         """Reports of every training that runs."""
+        self._restarts = 0
+
+    def taken_restarts(self) -> int:
+        """Return how many trainings were started again since this was last asked."""
+        count, self._restarts = self._restarts, 0
+        return count
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks, to go on by itself; rayred goes on by its own results."""
@@ -176,6 +206,12 @@ class _Recorder(tune.Callback):  # type: ignore[misc] # Ray is not typed
         reports = self._reports.pop(trial.trial_id, [])
         ended = Ended(trial.config, trial.trial_id, tuple(reports), len(self._reports))
         self.ended.put(ended)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        del iteration, trials, trial, info
+        self._restarts += 1
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any

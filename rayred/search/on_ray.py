@@ -219,6 +219,7 @@ def _ended_candidates(
         total=count_candidates(sweep),
         space={"settings": space},
         names=lambda config: [candidate_name(train.key(_plain(config["settings"])))],
+        left=count_candidates(sweep) - len(before),
         options=options,
     )
     with closing(run_trials(plan, train, runner)) as all_ended:

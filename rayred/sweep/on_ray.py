@@ -101,6 +101,7 @@ def run_sweep(
         total=total,
         space=tune.grid_search([{"pack": [asdict(trial) for trial in pack]} for pack in packs]),
         names=lambda config: [Trial(**member).name for member in config["pack"]],
+        left=len(packs),
     )
     done = total - len(missing)
     with (

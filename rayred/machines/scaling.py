@@ -1,0 +1,150 @@
+"""A cluster that grows and shrinks: what is asked of its autoscaler, and nodes that come and go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
+
+from rayred.machines.connect import Cluster, describe_cluster
+from rayred.machines.nodes import look_at_nodes, problems_of
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+"""Seconds between two looks at which nodes there are."""
+SETTLE_SECONDS = 4.0
+"""How long after a node was lost Ray may take to tell what ran on it."""
+SAY_SECONDS = 60.0
+"""Seconds between two lines while nothing happens."""
+MOST_BUNDLES = 1_000
+"""Longest list that an autoscaler is sent."""
+
+
+@contextmanager
+def requested(bundle: Mapping[str, float]) -> Iterator[Callable[[int], None]]:
+    """Ask the cluster's autoscaler for room, and take that back when the context ends.
+
+    Without an autoscaler nothing happens.
+
+    Parameters
+    ----------
+    bundle
+        Resources that are needed together on one node, as ``{"CPU": 8, "GPU": 1}``.
+
+    Yields
+    ------
+    ask
+        To be called with the number of bundles that can be used at a time, as often as it changes.
+    """
+    asked = 0
+
+    def ask(count: int) -> None:
+        nonlocal asked
+        count = min(count, MOST_BUNDLES)
+        if count != asked:
+            asked = count
+            request_resources(bundles=[dict(bundle)] * count)
+
+    try:
+        yield ask
+    finally:
+        with suppress(RayError, RuntimeError):  # the cluster may be gone
+            ask(0)
+
+
+def wait_for_gpus(cluster: Cluster, device: str) -> Cluster:
+    """Wait until a cluster that may grow has a GPU, if trainings are to run on one.
+
+    Parameters
+    ----------
+    cluster
+        What there is now.
+    device
+        The setting `resources.device`.
+
+    Returns
+    -------
+    cluster
+        What there is then.
+    """
+    if cluster.own or cluster.gpus or device == "cpu":
+        return cluster
+    if device == "auto":
+        logger.warning(
+            "no node of the cluster has a GPU now: trainings run on CPUs; to wait for nodes with"
+            " GPUs, set resources.device to cuda"
+        )
+        return cluster
+    said = -SAY_SECONDS
+    with requested({"GPU": 1}) as ask:
+        ask(1)
+        while not cluster.gpus:
+            if time.monotonic() - said >= SAY_SECONDS:
+                said = time.monotonic()
+                logger.info(
+                    "waiting for a GPU: none of %d nodes has one; the cluster's autoscaler, if"
+                    " there is one, was asked for it",
+                    cluster.nodes,
+                )
+            time.sleep(LOOK_SECONDS)
+            cluster = describe_cluster()
+    logger.info("a node with a GPU has joined")
+    return cluster
+
+
+@contextmanager
+def nodes_watched(consequence: Callable[[], str]) -> Iterator[None]:
+    """Say which nodes are lost, and which join, while work is done on them.
+
+    Parameters
+    ----------
+    consequence
+        Returns what a loss means for the work, as in ``2 trials start again elsewhere``; called
+        once for each lost node, when Ray has had the time to notice.
+    """
+    ended = threading.Event()
+    known = _alive()
+
+    def watch() -> None:
+        nonlocal known
+        while not ended.wait(LOOK_SECONDS):
+            now = _alive()
+            for node in known.keys() - now.keys():
+                ended.wait(SETTLE_SECONDS)
+                said = consequence()
+                logger.warning("node %s lost%s", known[node], f"; {said}" if said else "")
+            for node in now.keys() - known.keys():
+                logger.info("node %s joined", now[node])
+                _warn_of(now[node])
+            known = now
+
+    thread = threading.Thread(target=_quietly, args=(watch,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(LOOK_SECONDS)
+
+
+def _quietly(watch: Callable[[], None]) -> None:
+    with suppress(RayError, RuntimeError, ValueError):  # the connection has ended
+        watch()
+
+
+def _alive() -> dict[str, str]:
+    """Return the addresses of the nodes that are up, by Ray's number of each."""
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+
+
+def _warn_of(address: str) -> None:
+    """Say what is wrong with a node that has joined: what is sent there would fail."""
+    for problem in problems_of(look_at_nodes(address=address)).get(address, []):
+        logger.warning("node %s: %s", address, problem)
