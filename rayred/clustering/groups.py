@@ -247,7 +247,11 @@ def _each_class(
     map: Map[_Task, dict[int, Any]],
     workers: int,
 ) -> dict[int, Any]:
-    """Return what a function finds of every class, by label, under a progress bar."""
+    """Return what a function finds of every class, by label, under a progress bar.
+
+    The largest classes come first, so that none of them is still at work when all else is done.
+    """
+    classes = sorted(classes, key=lambda one: len(one.rows), reverse=True)
     tasks = len(classes)
     if linkage.backend != "cuml":  # which takes one class at a time to its GPU
         tasks = min(tasks, max(TASKS_A_WORKER * workers, x.nbytes // TASK_BYTES))

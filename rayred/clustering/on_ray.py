@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, Self
 
 import ray
-import torch
-from ray.util import ActorPool
 
 from rayred.config import Linkage
 from rayred.errors import ConfigError
 from rayred.linkage.cuml_backend import check_cuml, rapids_install
+from rayred.machines.crew import Crew
 from rayred.machines.layout import Scaling
+from rayred.machines.scaling import nodes_watched
 
-RESTARTS = 3
-"""Times that an actor that died is replaced, and its task done again."""
 REPORT_SECONDS = 5.0
 """Seconds between two reports of a task. Actors have started by then: most work has no report."""
 
@@ -48,24 +46,27 @@ def check_backend(linkage: Linkage, scaling: Scaling) -> None:
 class RayMap:
     """Maps functions over tasks by Ray actors, which start when first needed.
 
-    A context, at whose end the actors end.
+    There are as many as the cluster has room for, also on nodes that join later. A context, at
+    whose end the actors end.
     """
 
     def __init__(self, scaling: Scaling) -> None:
-        """Take the number of actors, and the resources of each."""
+        """Take the resources of each actor, and how many there is room for at first."""
         self.workers = scaling.workers
         self.device = "cuda" if scaling.gpu else "cpu"
-        self._scaling = scaling
+        self._crew = Crew(scaling)
+        self._open = ExitStack()
         self._show: Callable[[str], None] | None = None
         self._asked: ray.ObjectRef[str] | None = None
         self._board_name = f"rayred-progress-{uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
+        self._open.enter_context(nodes_watched(self._consequence))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for actor in self.__dict__.pop("_actors", []):
-            ray.kill(actor)
+        self._open.close()
+        self._crew.end()
         if "_board" in self.__dict__:
             ray.kill(self.__dict__.pop("_board"))
 
@@ -85,48 +86,37 @@ class RayMap:
     def __call__(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """Yield what the function returns of each task, in the order in which they end.
 
-        A task is taken from `tasks` when an actor is free for it; the function is sent to every
-        node once.
+        A task is taken from `tasks` when an actor is free for it, and one more; the function is
+        sent to every node once.
 
         Raises
         ------
         ValueError
             The function has raised it.
         """
-        function_ref = ray.put(function)
-        pool: ActorPool | None = None
         try:
-            for task in tasks:
-                pool = pool or ActorPool(self._actors)
-                if not pool.has_free():
-                    yield self._next_result(pool)
-                pool.submit(lambda actor, given: actor.call.remote(function_ref, given), task)
-            while pool is not None and pool.has_next():
-                yield self._next_result(pool)
+            yield from self._crew.work(function, tasks, REPORT_SECONDS, self._show_report)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ValueError):
                 raise error.cause from error
             raise
 
-    def _next_result(self, pool: ActorPool) -> Any:
-        """Wait for a result, and show what tasks report meanwhile."""
-        while self._show is not None:
-            try:
-                return pool.get_next_unordered(timeout=REPORT_SECONDS)
-            except TimeoutError as error:
-                if isinstance(error, ray.exceptions.RayError):  # which a task has raised
-                    raise
-                self._show_report(self._show)
-        return pool.get_next_unordered()
+    def _consequence(self) -> str:
+        count = self._crew.taken_restarts()
+        if not count:
+            return ""
+        return "what was clustered there is clustered again elsewhere"
 
-    def _show_report(self, show: Callable[[str], None]) -> None:
+    def _show_report(self) -> None:
         """Show the text asked for at the last call, if it has come, and ask for the next."""
+        if self._show is None:
+            return
         if self._asked is not None:
             answered, _ = ray.wait([self._asked], timeout=0)
             if not answered:
                 return
             try:
-                show(ray.get(self._asked))
+                self._show(ray.get(self._asked))
             except ray.exceptions.RayError:  # lost with its node: there are no reports then
                 return
         self._asked = self._board.last.remote()
@@ -136,16 +126,6 @@ class RayMap:
         """The actor that tasks send reports to, from the first wait on that takes long."""
         board = ray.remote(_Board).options(num_cpus=0, name=self._board_name)
         return board.remote()
-
-    @cached_property
-    def _actors(self) -> list[ray.actor.ActorHandle]:
-        actor = ray.remote(_Actor).options(
-            num_cpus=self._scaling.threads,
-            num_gpus=1 if self._scaling.gpu else 0,
-            max_restarts=RESTARTS,
-            max_task_retries=RESTARTS,
-        )
-        return [actor.remote(self._scaling.threads) for _ in range(self.workers)]
 
 
 class _Board:
@@ -179,11 +159,3 @@ class _Report:
         except (ValueError, ray.exceptions.RayError):  # no such actor, or it cannot be asked for
             return
         board.tell.remote(ray.get_runtime_context().get_actor_id(), text)
-
-
-class _Actor:
-    def __init__(self, threads: int) -> None:
-        torch.set_num_threads(threads)
-
-    def call(self, function: Callable[[Any], Any], task: Any) -> Any:
-        return function(task)
