@@ -8,7 +8,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 import rayred
 
-FILE = Path(__file__).parents[1] / "cluster.yaml"
+FILE = Path(__file__).parents[2] / "cluster.yaml"
 
 
 @pytest.fixture
