@@ -191,7 +191,7 @@ def open_job(
     RunFolderError
         The folder cannot hold the study.
     """
-    cluster = wait_for_gpus(cluster, experiment.resources.device)
+    cluster = wait_for_gpus(cluster, experiment.resources.device, experiment.resources.workers)
     fixed: dict[str, Any] = {
         f"resources.{name}": value
         for name, value in fixed_resources(experiment.resources, cluster).items()

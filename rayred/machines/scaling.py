@@ -59,8 +59,8 @@ def requested(bundle: Mapping[str, float]) -> Iterator[Callable[[int], None]]:
             ask(0)
 
 
-def wait_for_gpus(cluster: Cluster, device: str) -> Cluster:
-    """Wait until a cluster that may grow has a GPU, if trainings are to run on one.
+def wait_for_gpus(cluster: Cluster, device: str, workers: int = 1) -> Cluster:
+    """Wait until a cluster that may grow has the GPUs of one training, if it is to run on GPUs.
 
     Parameters
     ----------
@@ -68,34 +68,39 @@ def wait_for_gpus(cluster: Cluster, device: str) -> Cluster:
         What there is now.
     device
         The setting `resources.device`.
+    workers
+        The setting `resources.workers`: each needs a GPU.
 
     Returns
     -------
     cluster
         What there is then.
     """
-    if cluster.own or cluster.gpus or device == "cpu":
+    if cluster.own or device == "cpu" or cluster.gpus >= workers:
         return cluster
     if device == "auto":
-        logger.warning(
-            "no node of the cluster has a GPU now: trainings run on CPUs; to wait for nodes with"
-            " GPUs, set resources.device to cuda"
-        )
+        if not cluster.gpus:
+            logger.warning(
+                "no node of the cluster has a GPU now: trainings run on CPUs; to wait for nodes"
+                " with GPUs, set resources.device to cuda"
+            )
         return cluster
     said = -SAY_SECONDS
     with requested({"GPU": 1}) as ask:
-        ask(1)
-        while not cluster.gpus:
+        ask(workers)
+        while cluster.gpus < workers:
             if time.monotonic() - said >= SAY_SECONDS:
                 said = time.monotonic()
                 logger.info(
-                    "waiting for a GPU: none of %d nodes has one; the cluster's autoscaler, if"
-                    " there is one, was asked for it",
+                    "waiting for GPUs: %d nodes have %d, and a training needs %d; the cluster's"
+                    " autoscaler, if there is one, was asked for them",
                     cluster.nodes,
+                    cluster.gpus,
+                    workers,
                 )
             time.sleep(LOOK_SECONDS)
             cluster = describe_cluster()
-    logger.info("a node with a GPU has joined")
+    logger.info("nodes with GPUs have joined")
     return cluster
 
 
