@@ -142,6 +142,7 @@ def _embed(
         with progress_bar("embeddings", "image", parts.n_images, done) as bar:
             for part, embeddings in found:
                 parts.keep(part, embeddings)
+                job.store.put_placed(EMBEDDING_PARTS)
                 bar.update(len(embeddings))
         return parts
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayred import keys
+from rayred.buckets import is_url
 from rayred.clustering.on_ray import RayMap, check_backend
 from rayred.config import Experiment
 from rayred.data import Dataset
@@ -24,6 +25,7 @@ from rayred.machines.environment import Environment
 from rayred.machines.layout import Layout, checkpoints_below, fixed_resources
 from rayred.machines.nodes import check_nodes
 from rayred.machines.scaling import wait_for_gpus
+from rayred.places import check_lasts
 from rayred.results.trial import TestSplit, Trial
 from rayred.stages import CONFIG, DATASET, TEST_SPLIT
 from rayred.store import (
@@ -203,6 +205,8 @@ def open_job(
     layout = Layout.plan(experiment.resources, experiment.storage, cluster, place_of(path))
     if cluster.nodes > 1:
         check_nodes(layout.storage)
+        if not is_url(place_of(path)) and layout.storage != checkpoints_below(place_of(path)):
+            check_lasts(path)
     for linkage in experiment.linkages():
         check_backend(linkage, layout.clustering)
     environment = asdict(Environment.describe(cluster))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from rayred.buckets import check_url, is_url, shown_url
 from rayred.config import Experiment
@@ -13,6 +16,17 @@ from rayred.data.sources import sources_of
 from rayred.errors import ConfigError
 from rayred.outputs import Sources, check_folder_above, check_output
 from rayred.store import CONFIG_FILE
+
+logger = logging.getLogger(__name__)
+
+SHORT_LIVED = {
+    "tmpfs": "it is in memory (tmpfs)",
+    "ramfs": "it is in memory (ramfs)",
+    "overlay": "it is in a container's own layer (overlay)",
+}
+"""File systems that end with a machine or a container, and what they are."""
+LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs")
+"""File systems on disks of one machine."""
 
 
 def check_places(experiment: Experiment, out: Path | str, *files: Path) -> None:
@@ -67,6 +81,30 @@ def _check_bucket(url: str, experiment: Experiment, name: str) -> None:
         if f"{ours}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{ours}/"):
             raise ConfigError(f"{name}: {ours}: images are read from {folder}; choose another")
     check_url(url, name)
+
+
+def check_lasts(out: Path) -> None:
+    """Refuse a folder that is lost with a machine or a container; say so of a disk of its own.
+
+    Raises
+    ------
+    ConfigError
+        The folder is in memory, or in a container's own layer.
+    """
+    folder = out.resolve()
+    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    kind = next(mounts[one] for one in (folder, *folder.parents) if one in mounts)
+    if kind in SHORT_LIVED:
+        raise ConfigError(
+            f"--out {out}: is lost with this node of the cluster: {SHORT_LIVED[kind]}; use a"
+            " bucket, as in --out s3://BUCKET/runs/NAME, or a folder on a file system that lasts"
+        )
+    if kind in LOCAL:
+        logger.warning(
+            "%s is on a disk of this node: without that the study cannot go on; a run folder in a"
+            " bucket (--out s3://...) is not lost with a node",
+            out,
+        )
 
 
 def check_report(experiment: Experiment, out: Path) -> None:

@@ -88,7 +88,7 @@ class Experiment(Settings):
     tracking: Tracking = Tracking()
     """Where MLflow keeps the runs."""
     storage: Annotated[str, RECORD] = "auto"
-    """Path or URL of checkpoints, reachable from all nodes. auto: DIR/ray, for one node only."""
+    """Path or URL of checkpoints, reachable from all nodes. auto: ray in the run folder."""
 
     @property
     def dataset_name(self) -> str:

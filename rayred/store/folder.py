@@ -290,11 +290,11 @@ class Store:
                 if one in self.bucket.sizes and not (self / one).exists():
                     self.bucket.fetch(one, self / one)
 
-    def put_placed(self) -> None:
-        """Put what `place` has named into the bucket, if there is one."""
+    def put_placed(self, *names: str) -> None:
+        """Put what `place` has named, by default all of it, into the bucket, if there is one."""
         if self.bucket is None:
             return
-        for name in self._placed():
+        for name in names or self._placed():
             if (self / name).is_dir():
                 self.bucket.put_folder(self / name, name)
             elif (self / name).is_file():
