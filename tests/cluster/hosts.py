@@ -47,6 +47,10 @@ class Hosts:
     def heal(self, host: int) -> None:
         self._call("heal", str(host))
 
+    def received(self, host: int) -> int:
+        """Return how many bytes have been sent to a host since it was started."""
+        return int(Path(f"/sys/class/net/rrv{host}/statistics/tx_bytes").read_text())
+
     def run(self, host: int, command: str, *, token: bool = True, check: bool = True) -> str:
         """Return what a command prints on a host, whose shell finds rayred and ray."""
         mode = "export RAY_AUTH_MODE=token; " if token else ""

@@ -24,6 +24,7 @@ import yaml
 from pyarrow import fs
 
 from tests.buckets import bucket_server
+from tests.cluster import one_class
 from tests.cluster.hosts import BIN, Hosts, address, missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("hosts")]
@@ -51,6 +52,7 @@ class Lab:
     folder: Path
     """A folder of this machine that hosts see too."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """What was measured: seconds, where no other unit is named."""
 
     def url(self, name: str) -> str:
         return f"s3://who:what@runs/{name}?{self.bucket}"
@@ -114,7 +116,7 @@ def lab() -> Iterator[Lab]:
         hosts = Hosts(folder / "lab")
         hosts.down()  # what a run that was killed has left
         stack.callback(hosts.down)
-        hosts.up(6)
+        hosts.up(7)
         options = stack.enter_context(bucket_server("10.77.0.1"))
         lab = Lab(hosts, options, folder)
         (folder / "auth_token").write_text(os.urandom(32).hex())
@@ -250,6 +252,21 @@ def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_its_trials_alone(
     assert found_in(fetched(lab, "a")) == expected
     for word in ("Traceback", "StackTrace", "raylet", "\r"):
         assert word not in log
+
+
+def test_one_large_class_is_spread_over_hosts_for_the_bytes_that_it_must_move(lab, launched):
+    lab.join(7, launched)
+    before = [lab.hosts.received(host) for host in (3, 7)]
+    said = lab.hosts.run(launched, f"PYTHONPATH={ROOT} python -m tests.cluster.one_class 4")
+    moved = [lab.hosts.received(host) - was for host, was in zip((3, 7), before, strict=True)]
+    lab.hosts.run(7, "ray stop --force")
+    found = json.loads(said.strip().splitlines()[-1])
+    assert found == {"digest": one_class.clustered(), "hosts": [address(3), address(7)]}
+    # Both factors, float32 with two more columns, once to each host; pairs and Ray's own beside it.
+    least = 2 * 4 * one_class.ROWS * (one_class.DIMENSIONS + 2)
+    lab.seconds["MB that must move to each host for one class"] = least / 1e6
+    lab.seconds["MB moved to each host for one class"] = max(moved) / 1e6
+    assert all(least < one < 3 * least for one in moved)
 
 
 def test_a_reference_whose_host_is_lost_goes_on_from_its_checkpoint(lab, launched):

@@ -1,0 +1,41 @@
+"""Cluster one large class by workers on several hosts, and say what came out."""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+
+import numpy as np
+import ray
+
+from rayred.clustering.groups import grow_trees
+from rayred.clustering.on_ray import RayMap
+from rayred.config import Linkage
+from rayred.machines.connect import connect
+from rayred.machines.layout import Scaling
+
+ROWS, DIMENSIONS, KEEP = 6_000, 512, 0.5
+
+
+def points() -> np.ndarray:
+    """Return rows in 600 loose groups, float32."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(600, DIMENSIONS))
+    spread = 0.3 * rng.normal(size=(ROWS, DIMENSIONS))
+    return (centres[np.arange(ROWS) % 600] + spread).astype(np.float32)
+
+
+def clustered(**how: object) -> str:
+    """Return a digest of the tree of all rows as one class, its last bit included."""
+    trees = grow_trees(points(), np.zeros(ROWS, int), KEEP, Linkage(), device="cpu", **how)
+    (tree,) = trees.trees
+    return hashlib.sha256(tree.children.tobytes() + tree.heights.tobytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    with connect("auto") as cluster, RayMap(Scaling(workers=int(sys.argv[1]))) as map:
+        places: Counter[str] = Counter()
+        for host in map(lambda _: ray.util.get_node_ip_address(), range(8)):
+            places[host] += 1
+        digest = clustered(map=map, workers=int(sys.argv[1]), spread_rows=1_000)
+        sys.stdout.write(json.dumps({"digest": digest, "hosts": sorted(places)}) + "\n")
