@@ -116,10 +116,11 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        if self.train.batch_size % self.resources.workers:
+        if self.train.batch_size < self.resources.workers:
             raise PydanticCustomError(
                 "batch_split",
-                "train.batch_size {batch} does not divide by resources.workers {workers}",
+                "train.batch_size {batch} is less than resources.workers {workers}: every worker"
+                " needs an image of each batch",
                 {"batch": self.train.batch_size, "workers": self.resources.workers},
             )
         if self.train.optimizer == "muon" and not self.model.startswith("fastnet"):

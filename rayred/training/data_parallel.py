@@ -12,8 +12,9 @@ from rayred.training.sync_norm import synchronise
 def data_parallel(model: nn.Module, device: torch.device) -> DistributedDataParallel:
     """Return a network that all workers of the default process group train together.
 
-    Gradients are means over the workers, all of which have equal shares of every batch, and batch
-    norms use the statistics of the whole batch. All workers have to call this at the same time.
+    Gradients are means over the workers, and batch norms use the statistics of the whole batch. The
+    loss of each worker has to be weighted by its share of the batch, see `Shard.weight`. All
+    workers have to call this at the same time.
 
     Parameters
     ----------

@@ -222,8 +222,9 @@ class Training:
         with self._autocast:
             logits = self._forward([x_BCHW for x_BCHW, _ in batches])
         smoothing = self.recipe.label_smoothing
+        weight = self.worker.shard.weight(self.recipe.batch_size)
         losses = [
-            F.cross_entropy(logits_BK.float(), y_B, label_smoothing=smoothing)
+            weight * F.cross_entropy(logits_BK.float(), y_B, label_smoothing=smoothing)
             for logits_BK, (_, y_B) in zip(logits, batches, strict=True)
         ]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]

@@ -48,7 +48,7 @@ class Member:
         self.model = build_model(task.spec).to(worker.device)
         self.optimizer = RecipeOptimizer(task.recipe, self.model)
         self.losses = torch.zeros((), device=worker.device)
-        """Sum of this worker's losses since the last point of the curve."""
+        """Sum of this worker's weighted losses since the last point of the curve."""
         self.curve: list[Point] = []
         self.correct = np.empty(0, np.bool_)
         """(n_test,) bool, the test images classified correctly in the last evaluation."""

@@ -22,7 +22,7 @@ def synchronise(model: nn.Module) -> None:
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm by the statistics of all workers' images, of which each worker has as many."""
+    """Batch norm by the statistics of all workers' images; a worker may have more than another."""
 
     def __init__(self, like: nn.BatchNorm2d) -> None:
         """Take over the parameters and running statistics of another batch norm."""
@@ -40,12 +40,11 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         y_BCHW, mean_C, variance_C = self._normalise(
             x_BCHW.to(self.weight.dtype), self.weight, self.bias, self.eps
         )
-        count = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
             self.running_mean.lerp_(mean_C, self.momentum or 0.0)
-            self.running_var.lerp_(variance_C * (count / (count - 1)), self.momentum or 0.0)
+            self.running_var.lerp_(variance_C, self.momentum or 0.0)
         return y_BCHW.to(x_BCHW.dtype)
 
 
@@ -56,14 +55,21 @@ class _NormaliseTogether(torch.autograd.Function):
     def forward(
         ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own_2C = torch.stack(torch.batch_norm_update_stats(x_BCHW, None, None, 0.0))
-        means_WC, variances_WC = _gather(own_2C).unbind(1)
-        mean_C = means_WC.mean(0)
-        variance_C = (variances_WC + (means_WC - mean_C).square()).mean(0)
+        mean_C, variance_C = torch.batch_norm_update_stats(x_BCHW, None, None, 0.0)
+        own = torch.cat([mean_C, variance_C, x_BCHW.new_full((1,), len(x_BCHW))])
+        ends = [len(mean_C), 2 * len(mean_C)]
+        means_WC, variances_WC, images_W1 = _gather(own).tensor_split(ends, 1)
+        # Relative to the first worker's: where all have as many images, each counts exactly once.
+        shares_W1 = images_W1 / images_W1[0]
+        shares = shares_W1.sum()
+        mean_C = (shares_W1 * means_WC).sum(0) / shares
+        variance_C = (shares_W1 * (variances_WC + (means_WC - mean_C).square())).sum(0) / shares
         y_BCHW = F.batch_norm(x_BCHW, mean_C, variance_C, weight_C, bias_C, eps=eps)
         ctx.save_for_backward(x_BCHW, weight_C, mean_C, (variance_C + eps).rsqrt())
-        ctx.mark_non_differentiable(mean_C, variance_C)
-        return y_BCHW, mean_C, variance_C
+        ctx.pixels = float(images_W1.sum()) * x_BCHW[0, 0].numel()
+        unbiased_C = variance_C * (ctx.pixels / (ctx.pixels - 1))
+        ctx.mark_non_differentiable(mean_C, unbiased_C)
+        return y_BCHW, mean_C, unbiased_C
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -73,8 +79,7 @@ class _NormaliseTogether(torch.autograd.Function):
         _, dy_x_C, dy_C = torch.ops.aten.native_batch_norm_backward(
             dy_BCHW, x_BCHW, weight_C, None, None, mean_C, scale_C, True, 0.0, [False, True, True]
         )
-        images = torch.distributed.get_world_size() * x_BCHW.numel() / len(mean_C)
-        mean_dy_C, mean_dy_x_C = _gather(torch.stack([dy_C, dy_x_C])).sum(0) / images
+        mean_dy_C, mean_dy_x_C = _gather(torch.stack([dy_C, dy_x_C])).sum(0) / ctx.pixels
         # dx = (dy − mean dy − x' · mean of dy x') · scale · weight
         of_dy_C = scale_C * weight_C
         of_x_C = -of_dy_C * scale_C * mean_dy_x_C

@@ -23,6 +23,15 @@ class Shard:
         """The rows of a whole batch that belong to this worker."""
         return slice(self.rank, None, self.world)
 
+    def weight(self, batch_size: int) -> float:
+        """Return what this worker's mean over its rows of a batch counts in a mean of workers.
+
+        So that the mean over the workers is that over the batch: exactly 1 where all have as many
+        rows.
+        """
+        rows = len(range(batch_size)[self.rows])
+        return rows * self.world / batch_size
+
 
 @dataclass(frozen=True)
 class Worker:

@@ -137,10 +137,10 @@ def test_imagenet_protocol_is_the_papers():
         ),
         (
             {
-                "sweep": {"train.batch_size": {"randint": [32, 65]}},
-                "resources": {"workers": 2},
+                "sweep": {"train.batch_size": {"randint": [2, 65]}},
+                "resources": {"workers": 3},
             },
-            "33 does not divide by resources.workers 2",
+            "train.batch_size 2 is less than resources.workers 3",
         ),
         (
             {
@@ -166,7 +166,10 @@ def test_imagenet_protocol_is_the_papers():
             "sweep.selectors[0]: 'semantik': not known; did you mean 'semantic'?"
             " Allowed: semantic, random",
         ),
-        ({"train": {"batch_size": 64}, "resources": {"workers": 5}}, "does not divide"),
+        (
+            {"train": {"batch_size": 4}, "resources": {"workers": 5}},
+            "train.batch_size 4 is less than resources.workers 5: every worker needs an image",
+        ),
         ({"train": {"steps": 5, "warmup_steps": 9}}, "warmup_steps is 9"),
         ({"dataset": "parquet:x*.parquet"}, "a parquet: data set needs its test split"),
         ({"data": {"test": "x"}}, "data.test is for folder:, parquet: and hf: data sets"),
