@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypedDict
 
 import torch
@@ -37,7 +38,11 @@ def part_of_state(state: State, part: slice) -> State:
 
 
 class Checkpoints:
-    """The last checkpoint of one training."""
+    """The last checkpoint of one training, which goes on while it is written.
+
+    Ray Train could upload in the background as well, as an option of `ray.train.report`. But trials
+    of one worker do not run in Ray Train, and a checkpoint has one form, wherever it was written.
+    """
 
     def __init__(self, storage: str, name: str) -> None:
         """Name the checkpoint's place; nothing is written yet.
@@ -52,18 +57,55 @@ class Checkpoints:
         self.files, root = fs.FileSystem.from_uri(storage)
         self.folder = f"{root}/{name}"
         self.path = f"{self.folder}/training.pt"
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def save(self, state: State) -> None:
-        """Replace the checkpoint; a process killed in between leaves the previous one."""
+        """Begin to replace the checkpoint; a process killed in between leaves the previous one.
+
+        The state may change afterwards. Waits for the one that was saved before.
+
+        Raises
+        ------
+        OSError
+            That one could not be written.
+        """
+        self.finish()
         content = io.BytesIO()
         torch.save(state, content)
-        self.files.create_dir(self.folder, recursive=True)
-        with self.files.open_output_stream(f"{self.path}.new") as stream:
-            stream.write(content.getvalue())
-        self.files.move(f"{self.path}.new", self.path)
+        self._writing = self._writer.submit(self._write, content.getbuffer())
+
+    def finish(self) -> None:
+        """Wait until the state last saved is written.
+
+        Raises
+        ------
+        OSError
+            It could not be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, content: memoryview) -> None:
+        try:
+            self.files.create_dir(self.folder, recursive=True)
+            with self.files.open_output_stream(f"{self.path}.new") as stream:
+                stream.write(content)
+            self.files.move(f"{self.path}.new", self.path)
+        except OSError as error:
+            reason = str(error).partition("\n")[0]
+            raise OSError(f"{self.path}: the checkpoint cannot be written: {reason}") from error
 
     def load(self) -> State | None:
-        """Return the state last saved, its tensors on the CPU; None if there is none."""
+        """Return the state last saved, its tensors on the CPU; None if there is none.
+
+        Raises
+        ------
+        OSError
+            It could not be written, or cannot be read.
+        """
+        self.finish()
         if self.files.get_file_info(self.path).type == fs.FileType.NotFound:
             return None
         with self.files.open_input_file(self.path) as stream:
@@ -72,7 +114,8 @@ class Checkpoints:
         return state
 
     def remove(self) -> None:
-        """Remove the training's folder, if there is one."""
+        """Remove the training's folder, if there is one; raises as `finish`."""
+        self.finish()
         if self.files.get_file_info(self.folder).type != fs.FileType.NotFound:
             self.files.delete_dir(self.folder)
 

@@ -154,18 +154,22 @@ def _train_worker(config: dict[str, Any]) -> Trained:
     checkpoints = Checkpoints(config["storage"], config["name"])
     queue = config["live"] if is_first else None
     live = _Live(queue) if queue is not None else None  # an empty queue is false
-    outcome = train_model(
-        task,
-        dataset,
-        indices,
-        live.report if live else None,
-        save=checkpoints.save if is_first else _save_nothing,
-        tick=live.tick if live else None,
-        worker=Worker(ray.train.torch.get_device(), shard),
-        # All workers load the same checkpoint: the first worker can save another one only after a
-        # step, and a step needs the gradients of all workers, each of which has loaded by then.
-        resume=checkpoints.load(),
-    )
+    try:
+        outcome = train_model(
+            task,
+            dataset,
+            indices,
+            live.report if live else None,
+            save=checkpoints.save if is_first else _save_nothing,
+            tick=live.tick if live else None,
+            worker=Worker(ray.train.torch.get_device(), shard),
+            # All workers load the same checkpoint: the first worker can save another one only after
+            # a step, and a step needs the gradients of all workers, each of which has loaded by
+            # then.
+            resume=checkpoints.load(),
+        )
+    finally:
+        checkpoints.finish()  # also where another worker was lost: what is restarted goes on there
     return Trained.of(task, outcome)
 
 

@@ -61,6 +61,7 @@ def test_checkpoints_trainings_and_trials_lie_below_the_folder_of_the_url(bucket
 
     checkpoints = Checkpoints(layout.storage, "trial-1")
     checkpoints.save({"step": 3, "seconds": 1.0, "summed": 0, "pack": []})
+    checkpoints.finish()
     assert Checkpoints(layout.storage, "trial-1").load()["step"] == 3
 
     data = ray.put(load_dataset("digits")), ray.put(np.arange(200))

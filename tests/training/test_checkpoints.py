@@ -1,4 +1,7 @@
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +23,7 @@ def test_checkpoint_is_replaced_loaded_and_removed(tmp_path):
     assert checkpoints.load() is None
     checkpoints.save(state(3))
     checkpoints.save(state(6))
+    checkpoints.finish()
     assert [path.name for path in (tmp_path / "training").iterdir()] == ["training.pt"]
     loaded = Checkpoints(f"file://{tmp_path}", "training").load()
     assert loaded["step"] == 6
@@ -29,25 +33,77 @@ def test_checkpoint_is_replaced_loaded_and_removed(tmp_path):
     assert checkpoints.load() is None
 
 
-def test_interrupted_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+class Slow:
+    """A file system that waits before it puts a checkpoint into its place, and then may fail."""
+
+    def __init__(self, files):
+        self.files, self.asked, self.go, self.error = files, Event(), Event(), None
+        self.create_dir, self.open_output_stream = files.create_dir, files.open_output_stream
+        self.get_file_info = files.get_file_info
+
+    def move(self, source, target):
+        self.asked.set()
+        assert self.go.wait(60)
+        if self.error is not None:
+            raise self.error
+        self.files.move(source, target)
+
+
+@pytest.fixture
+def slow(tmp_path) -> Iterator[Checkpoints]:
+    """Checkpoints of a training, at step 3, in a place that is slow."""
     checkpoints = Checkpoints(str(tmp_path), "training")
     checkpoints.save(state(3))
+    checkpoints.finish()
+    checkpoints.files = Slow(checkpoints.files)
+    yield checkpoints
+    checkpoints.files.go.set()
 
-    def breaks(source, target):
-        raise OSError(f"{source} to {target}")
 
-    monkeypatch.setattr(
-        checkpoints,
-        "files",
-        SimpleNamespace(
-            create_dir=checkpoints.files.create_dir,
-            open_output_stream=checkpoints.files.open_output_stream,
-            move=breaks,
-        ),
-    )
-    with pytest.raises(OSError, match=r"training\.pt"):
-        checkpoints.save(state(6))
-    assert Checkpoints(str(tmp_path), "training").load()["step"] == 3
+def stored(tmp_path) -> int:
+    """The step of the checkpoint that another process, or this one started again, would load."""
+    return Checkpoints(str(tmp_path), "training").load()["step"]
+
+
+def test_training_goes_on_while_its_checkpoint_is_written(tmp_path, slow):
+    later = state(6)
+    slow.save(later)
+    assert slow.files.asked.wait(60)
+    assert stored(tmp_path) == 3
+    later["pack"][2]["model"]["weight"] += 1  # as the next step does
+    slow.files.go.set()
+    slow.finish()
+    loaded = Checkpoints(str(tmp_path), "training").load()
+    assert loaded["step"] == 6
+    assert torch.equal(loaded["pack"][2]["model"]["weight"], torch.full((2,), 2.0))
+
+
+def test_one_checkpoint_is_written_at_a_time(tmp_path, slow):
+    slow.save(state(6))
+    with ThreadPoolExecutor(1) as training:
+        second = training.submit(slow.save, state(9))
+        assert slow.files.asked.wait(60)
+        assert not wait([second], timeout=0.1).done
+        slow.files.go.set()
+        second.result()
+    slow.finish()
+    assert stored(tmp_path) == 9
+
+
+@pytest.mark.parametrize("when", ["save", "finish", "load", "remove"])
+def test_checkpoint_that_cannot_be_written_is_told_once_and_leaves_the_previous_one(
+    tmp_path, slow, when
+):
+    slow.files.error = OSError("disk full\nat line 7")
+    slow.files.go.set()
+    slow.save(state(6))
+    with pytest.raises(OSError, match=r"training\.pt: the checkpoint cannot be .+: disk full$"):
+        slow.save(state(9)) if when == "save" else getattr(slow, when)()
+    assert stored(tmp_path) == 3
+    slow.files.error = None
+    slow.save(state(12))
+    slow.finish()
+    assert stored(tmp_path) == 12
 
 
 def test_part_of_a_pack_has_its_share_of_the_seconds():
