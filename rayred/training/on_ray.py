@@ -6,11 +6,11 @@ Legend: n images of a training, N images, D embedding dimensions.
 from __future__ import annotations
 
 import logging
-import sys
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import ray
 import ray.train
 import torch
 from numpy.typing import NDArray
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 from ray.train import ControllerError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
@@ -48,18 +48,12 @@ LoadEmbedder = Callable[[Mapping[str, Tensor]], Embedder]
 """Makes a network of its weights, on whichever machine: what pickle can send."""
 LIVE_SECONDS = 0.5
 """Seconds between two updates of the live line."""
+WAIT_SECONDS = 60.0
+"""Seconds between two lines that say which machines a training waits for."""
 STOP_SECONDS = 5
-"""How long to wait for the last of them; none comes if Ray's own processes have ended."""
-
-
-class _Trainer(TorchTrainer):  # type: ignore[misc] # Ray is not typed
-    """A trainer that Ctrl-C interrupts in the same way as the rest of the process.
-
-    Ray's own handler ends the process with exit code 1 and without a message.
-    """
-
-    def _register_sigint_handler(self, controller: ray.actor.ActorHandle) -> None:
-        del controller
+"""How long to wait for the last update; none comes if Ray's own processes have ended."""
+END_SECONDS = 2
+"""How long to wait for a training that is told to end: its workers do at their next update."""
 
 
 class _FailsAtOnce(ray.train.UserCallback):  # type: ignore[misc] # Ray is not typed
@@ -117,7 +111,7 @@ def train_with_ray(
     scaling_config = ray.train.ScalingConfig(
         num_workers=scaling.workers,
         use_gpu=scaling.gpu,
-        resources_per_worker={"CPU": scaling.threads, "GPU": int(scaling.gpu)},
+        resources_per_worker={"CPU": scaling.cpus, "GPU": int(scaling.gpu)},
     )
     run_config = ray.train.RunConfig(
         name=name,
@@ -126,13 +120,14 @@ def train_with_ray(
         callbacks=[_FailsAtOnce()],
     )
     try:
-        with _live_line(task.recipe) as live:
-            result = _Trainer(
+        with _live_line(task.recipe, scaling.workers) as live:
+            trainer = TorchTrainer(
                 _train_worker,
                 train_loop_config=config | {"live": live},
                 scaling_config=scaling_config,
                 run_config=run_config,
-            ).fit()
+            )
+            result = _fit(trainer, name, scaling, live)
     except ray.train.TrainingFailedError as error:
         if isinstance(error, ControllerError) and isinstance(error.controller_failure, RayredError):
             raise error.controller_failure from None
@@ -141,6 +136,58 @@ def train_with_ray(
         ) from error
     trained: Trained = result.return_value
     return trained
+
+
+def _fit(trainer: TorchTrainer, name: str, scaling: Scaling, live: Queue | None) -> Any:
+    """Return the result of Ray Train, and say what it waits for.
+
+    It runs in a thread of its own: in the main thread, Ray would set a handler of Ctrl-C that ends
+    the process with exit code 1 and without a message. When the caller is interrupted, the process
+    of the live line is ended, and the first worker ends the training when it notices.
+    """
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def fit() -> None:
+        try:
+            ended.put(trainer.fit())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            ended.put(error)
+
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    try:
+        while True:
+            with suppress(queue.Empty):
+                outcome = ended.get(timeout=WAIT_SECONDS)
+                break
+            _say_what_is_missing(name, scaling)
+    except BaseException:
+        if live is not None:
+            ray.kill(live.actor)
+        thread.join(END_SECONDS)
+        raise
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _say_what_is_missing(name: str, scaling: Scaling) -> None:
+    """Say that a training waits for machines, if the cluster has too few."""
+    room = _room(scaling)
+    if room < scaling.workers:
+        logger.warning(
+            "%s: waits for %d workers; the cluster has room for %d", name, scaling.workers, room
+        )
+
+
+def _room(scaling: Scaling) -> int:
+    """Return how many processes of a stage fit into the cluster as it is now."""
+    needed = {"CPU": scaling.cpus, "GPU": int(scaling.gpu)}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(
+        min(int(node.get(kind, 0) // each) for kind, each in needed.items() if each)
+        for node in nodes
+    )
 
 
 def _train_worker(config: dict[str, Any]) -> Trained:
@@ -152,17 +199,17 @@ def _train_worker(config: dict[str, Any]) -> Trained:
     shard = Shard(context.get_world_rank(), context.get_world_size())
     is_first = shard.rank == 0
     checkpoints = Checkpoints(config["storage"], config["name"])
-    queue = config["live"] if is_first else None
-    live = _Live(queue) if queue is not None else None  # an empty queue is false
+    live = _Live(config["live"] if is_first else None, shard.world)
+    device = ray.train.torch.get_device()
     try:
         outcome = train_model(
             task,
             dataset,
             indices,
-            live.report if live else None,
+            live.report,
             save=checkpoints.save if is_first else _save_nothing,
-            tick=live.tick if live else None,
-            worker=Worker(ray.train.torch.get_device(), shard),
+            tick=live.tick,
+            worker=Worker(device, shard),
             # All workers load the same checkpoint: the first worker can save another one only after
             # a step, and a step needs the gradients of all workers, each of which has loaded by
             # then.
@@ -179,10 +226,14 @@ def _save_nothing(state: State) -> None:
 
 
 class _Live:
-    """Puts step and loss of a training into the queue of its live line."""
+    """Puts step and loss of a training, and its number of workers, into the queue of its line.
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+    Where the queue's process has ended, the caller of the training has stopped, and so it ends.
+    """
+
+    def __init__(self, live: Queue | None, workers: int) -> None:
+        self.live = live
+        self.workers = workers
         self.loss: float | None = None  # until the first epoch ends
         self.last = 0.0
 
@@ -190,45 +241,52 @@ class _Live:
         self.loss = point.train_loss
 
     def tick(self, step: int) -> None:
-        if time.monotonic() - self.last > LIVE_SECONDS:
-            self.last = time.monotonic()
-            self.queue.put((step, self.loss))
+        if self.live is None or time.monotonic() - self.last <= LIVE_SECONDS:
+            return
+        self.last = time.monotonic()
+        try:
+            self.live.put((step, self.loss, self.workers))
+        except ActorDiedError as error:
+            raise RayredError("the training was stopped by its caller") from error
 
 
 @contextmanager
-def _live_line(recipe: Train) -> Iterator[Queue | None]:
-    """Show steps and losses put into a queue; None where neither a terminal nor the log has them.
+def _live_line(recipe: Train, workers: int) -> Iterator[Queue | None]:
+    """Show steps and losses put into a queue; None within a trial, as the sweep has the line.
 
-    So it is within a trial that trains on several workers: the sweep has the line.
+    It ends with the queue's process, which ends a training that still puts something into it.
     """
-    if not (sys.stderr.isatty() or logger.isEnabledFor(logging.INFO)):
+    if ray.get_runtime_context().get_actor_id() is not None:
         yield None
         return
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    live = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     images, ended = recipe.batch_size, threading.Event()
     with progress_bar("training", "image", recipe.steps * images) as bar:
 
         def draw() -> None:
-            while not ended.is_set() or not queue.empty():
+            while not ended.is_set() or not live.empty():
                 try:
-                    step, loss = queue.get(timeout=LIVE_SECONDS)
+                    step, loss, there = live.get(timeout=LIVE_SECONDS)
                 except Empty:
                     continue
-                except RayError:
-                    return  # the training tells what is lost
                 said = "" if loss is None else f", loss {loss:.3f}"
+                said += "" if there == workers else f", {there} of {workers} workers"
                 bar.set_postfix_str(f"step {step:,} of {recipe.steps:,}{said}")
                 bar.update(step * images - bar.n)
 
-        thread = threading.Thread(target=draw, daemon=True)
+        def draw_until_lost() -> None:
+            with suppress(RayError):  # the training tells what is lost
+                draw()
+
+        thread = threading.Thread(target=draw_until_lost, daemon=True)
         thread.start()
         try:
-            yield queue
+            yield live
         finally:
             ended.set()
             thread.join(STOP_SECONDS)
-    queue.shutdown(force=True)
+    live.shutdown(force=True)
 
 
 def embed_with_ray(
@@ -258,7 +316,7 @@ def embed_with_ray(
     """
     weights_ref = ray.put({name: tensor.numpy() for name, tensor in weights.items()})
     task = ray.remote(_embed_range).options(
-        num_cpus=scaling.threads, num_gpus=1 if scaling.gpu else 0, max_retries=MAX_FAILURES
+        num_cpus=scaling.cpus, num_gpus=1 if scaling.gpu else 0, max_retries=MAX_FAILURES
     )
     waiting = list(ranges)
     running: dict[ray.ObjectRef[NDArray[np.float32]], Range] = {}
