@@ -60,6 +60,7 @@ OTHER = {
     "dataset": "cifar100",
     "resources.device": "cuda",
     "train.precision": "tf32",
+    "resources.min_workers": 1,
     "resources.concurrent_trials": 3,
     "resources.trials_per_pack": 4,
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from rayred.config.base import FIXED, RESULT, SPEED, AutoOrCount, Int, Settings
 from rayred.keys import Numerics
@@ -15,6 +16,8 @@ class Resources(Settings):
 
     workers: Annotated[Int, Field(ge=1), RESULT] = 1
     """Workers that train one model together; the batch is split between them."""
+    min_workers: Annotated[AutoOrCount, SPEED] = "auto"
+    """Fewest workers that a training goes on with. auto: all; 1 on a cluster of several nodes."""
     threads: Annotated[AutoOrCount, FIXED] = "auto"
     """CPU threads of each worker of a trial. auto: the cores, shared by the trials at a time."""
     reference_threads: Annotated[AutoOrCount, FIXED] = "auto"
@@ -27,6 +30,16 @@ class Resources(Settings):
     """Trials of one subset size that a process trains as one batched network. auto: what fits."""
     device: Annotated[Literal["auto", "cpu", "cuda"], FIXED] = "auto"
     """Device of trainings. auto: GPUs if the cluster has any."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Resources:
+        if self.min_workers != "auto" and self.min_workers > self.workers:
+            raise PydanticCustomError(
+                "min_workers",
+                "min_workers is {fewest}, but there are only {workers} workers",
+                {"fewest": self.min_workers, "workers": self.workers},
+            )
+        return self
 
     def reference_numerics(self) -> Numerics:
         """Return how the reference and the embedding pass compute.

@@ -26,6 +26,13 @@ class Scaling:
     """CPU threads of each."""
     cpus: int = 1
     """CPUs that Ray reserves for each."""
+    min_workers: int | None = None
+    """Fewest processes that a training goes on with; None: all of them."""
+
+    @property
+    def fewest(self) -> int:
+        """Processes without which a training waits for machines."""
+        return self.workers if self.min_workers is None else self.min_workers
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Layout:
         threads, reference_threads = fixed["threads"], fixed["reference_threads"]
         largest = max(cluster.node_cpus)
         cpus, reference_cpus = min(threads, largest), min(reference_threads, largest)
+        fewest = _fewest_workers(resources, cluster)
         slots = cluster.slots(1, gpu)
         sharing = _sharing(resources)
         fitting = max(1, cluster.slots(cpus, gpu, sharing) // resources.workers)
@@ -103,12 +111,12 @@ class Layout:
             pack = 1
         actor_threads = cluster.threads(slots, gpu)
         return cls(
-            reference=Scaling(resources.workers, gpu, reference_threads, reference_cpus),
+            reference=Scaling(resources.workers, gpu, reference_threads, reference_cpus, fewest),
             embedding=Scaling(
                 max(1, cluster.slots(reference_cpus, gpu)), gpu, reference_threads, reference_cpus
             ),
             clustering=Scaling(slots, gpu, actor_threads, actor_threads),
-            trials=Scaling(resources.workers, gpu, threads, cpus),
+            trials=Scaling(resources.workers, gpu, threads, cpus, fewest),
             concurrent_trials=_concurrent(resources, fitting),
             trials_per_gpu=sharing,
             trials_per_pack=pack,
@@ -131,13 +139,15 @@ def fixed_resources(resources: Resources, cluster: Cluster) -> dict[str, Any]:
     """
     gpu = cluster.uses_gpu(resources.device)
     slots = cluster.slots(1, gpu)
-    workers = resources.workers
-    if workers > slots:
+    fewest = _fewest_workers(resources, cluster)
+    if fewest > slots:
+        name = "workers" if fewest == resources.workers else "min_workers"
         kind = "GPUs" if gpu else "CPUs"
         raise ConfigError(
-            f"resources.workers: {workers}: the cluster has {slots} {kind}, and every worker needs"
+            f"resources.{name}: {fewest}: the cluster has {slots} {kind}, and every worker needs"
             " one"
         )
+    workers = min(resources.workers, slots)
     sharing = _sharing(resources)
     fitting = cluster.slots(1, gpu, sharing) // workers
     at_a_time = workers * _at_most(resources.concurrent_trials, fitting)
@@ -161,6 +171,13 @@ def _concurrent(resources: Resources, fitting: int) -> int | None:
         return _at_most(resources.concurrent_trials, fitting)
     wanted = resources.concurrent_trials
     return wanted if isinstance(wanted, int) else None
+
+
+def _fewest_workers(resources: Resources, cluster: Cluster) -> int:
+    """Return how many workers a training needs: machines come and go where there are several."""
+    if resources.min_workers != "auto":
+        return resources.min_workers
+    return resources.workers if cluster.nodes == 1 else 1
 
 
 def _at_most(wanted: int | str, fitting: int) -> int:

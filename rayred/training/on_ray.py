@@ -50,6 +50,9 @@ LIVE_SECONDS = 0.5
 """Seconds between two updates of the live line."""
 WAIT_SECONDS = 60.0
 """Seconds between two lines that say which machines a training waits for."""
+RESIZE_SECONDS = 30.0
+"""Seconds, beyond those between two checkpoints, after which a training looks for more workers: with
+them it begins again from its last checkpoint, and a new one should be there."""
 STOP_SECONDS = 5
 """How long to wait for the last update; none comes if Ray's own processes have ended."""
 END_SECONDS = 2
@@ -98,7 +101,8 @@ def train_with_ray(
     TrainingError, DataError
         The training failed with an error that would occur again.
     RayredError
-        The training lost its workers more than `MAX_FAILURES` times.
+        The training lost its workers more than `MAX_FAILURES` times, without those whose machine
+        was taken away with notice.
     """
     config = {
         "task": task,
@@ -108,15 +112,20 @@ def train_with_ray(
         "storage": storage,
         "name": name,
     }
+    is_elastic = scaling.fewest < scaling.workers
     scaling_config = ray.train.ScalingConfig(
-        num_workers=scaling.workers,
+        num_workers=(scaling.fewest, scaling.workers) if is_elastic else scaling.workers,
+        elastic_resize_monitor_interval_s=60 * task.recipe.checkpoint_minutes + RESIZE_SECONDS,
         use_gpu=scaling.gpu,
         resources_per_worker={"CPU": scaling.cpus, "GPU": int(scaling.gpu)},
     )
     run_config = ray.train.RunConfig(
         name=name,
         storage_path=storage,
-        failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+        failure_config=ray.train.FailureConfig(
+            max_failures=MAX_FAILURES,
+            max_preemption_failures=-1,  # any number of machines that are taken away
+        ),
         callbacks=[_FailsAtOnce()],
     )
     try:
@@ -174,9 +183,9 @@ def _fit(trainer: TorchTrainer, name: str, scaling: Scaling, live: Queue | None)
 def _say_what_is_missing(name: str, scaling: Scaling) -> None:
     """Say that a training waits for machines, if the cluster has too few."""
     room = _room(scaling)
-    if room < scaling.workers:
+    if room < scaling.fewest:
         logger.warning(
-            "%s: waits for %d workers; the cluster has room for %d", name, scaling.workers, room
+            "%s: waits for %d workers; the cluster has room for %d", name, scaling.fewest, room
         )
 
 

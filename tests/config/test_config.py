@@ -176,6 +176,7 @@ def test_imagenet_protocol_is_the_papers():
         ({"data": {"background": "wite"}}, "data.background: 'wite': expected a colour"),
         ({"data": {"memory_gb": 0}}, "expected 'auto' or a number above 0"),
         ({"resources": {"concurrent_trials": 0}}, "expected 'auto' or a whole number"),
+        ({"resources": {"workers": 2, "min_workers": 3}}, "is 3, but there are only 2 workers"),
         ({"name": "a/b"}, "name: 'a/b'"),
         ({"seed": -1}, "seed: -1"),
     ],

@@ -167,6 +167,24 @@ def test_trial_of_two_workers_goes_on_from_a_checkpoint_to_the_same_bits(faults,
     assert list(result.curve[1 : faults.state["step"]]) == faults.curve[1:]
 
 
+def test_training_that_lacks_a_worker_goes_on_with_those_there_are(
+    cluster, faults, pets, storage, caplog
+):
+    """From a checkpoint of two workers, where there is room for one."""
+    caplog.set_level("INFO", "rayred")
+    checkpoints = Checkpoints(str(storage), "fewer")
+    checkpoints.save(faults.state)
+    checkpoints.finish()
+    scaling = Scaling(workers=2, cpus=cluster.cpus, min_workers=1)
+    data = ray.put(pets), ray.put(np.arange(IMAGES))
+    with redirect_stderr(Terminal()) as terminal:
+        fewer = train_with_ray(job(pets), *data, scaling, str(storage), "fewer")
+    alone = train_model(job(pets), pets, np.arange(IMAGES), resume=faults.state)
+    assert fewer.curve == alone.curve
+    assert fewer.curve[-1].step == RECIPE.steps
+    assert "1 of 2 workers" in terminal.getvalue()
+
+
 def test_embeddings_of_ranges_are_those_of_the_whole():
     digits = load_dataset("digits")
     model = build_model(task().spec)

@@ -84,10 +84,10 @@ def test_what_a_training_waits_for_is_said(cluster: Cluster, caplog, monkeypatch
         on_ray._fit(Trainer(lambda: until(condition)), "reference", scaling, None)
 
     begun = time.monotonic()
-    enough = Scaling(cpus=cluster.cpus)
+    enough = Scaling(workers=2, cpus=cluster.cpus, min_workers=1)
     fit_on(enough, lambda: time.monotonic() > begun + 1)
     assert not lines()
-    fit_on(replace(enough, workers=2), lambda: len(lines()) > 1)
+    fit_on(replace(enough, min_workers=2), lambda: len(lines()) > 1)
     assert set(lines()) == {"reference: waits for 2 workers; the cluster has room for 1"}
 
 
