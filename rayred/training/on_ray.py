@@ -53,6 +53,8 @@ WAIT_SECONDS = 60.0
 RESIZE_SECONDS = 30.0
 """Seconds, beyond those between two checkpoints, after which a training looks for more workers: with
 them it begins again from its last checkpoint, and a new one should be there."""
+LOOK_SECONDS = 5.0
+"""Seconds between two looks at how many tasks fit into the cluster."""
 STOP_SECONDS = 5
 """How long to wait for the last update; none comes if Ray's own processes have ended."""
 END_SECONDS = 2
@@ -316,7 +318,8 @@ def embed_with_ray(
     ranges
         First image and the image after the last of each range.
     scaling
-        Number of tasks at a time, and the resources of each.
+        The resources of each task. As many run at a time as fit into the cluster, whose machines
+        may come and go.
 
     Yields
     ------
@@ -329,13 +332,17 @@ def embed_with_ray(
     )
     waiting = list(ranges)
     running: dict[ray.ObjectRef[NDArray[np.float32]], Range] = {}
+    room, looked = _room(scaling), time.monotonic()
     while waiting or running:
+        if time.monotonic() - looked >= LOOK_SECONDS:
+            room, looked = _room(scaling), time.monotonic()
         # One more than can run: so workers need not wait, and few results are in memory at a time.
-        while waiting and len(running) <= scaling.workers:
+        while waiting and len(running) <= room:
             part = waiting.pop(0)
             running[task.remote(load, weights_ref, dataset_ref, part, scaling)] = part
-        (done,), _ = ray.wait(list(running))
-        yield running.pop(done), ray.get(done)
+        done, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
+        for one in done:
+            yield running.pop(one), ray.get(one)
 
 
 def _embed_range(

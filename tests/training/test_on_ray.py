@@ -185,6 +185,26 @@ def test_training_that_lacks_a_worker_goes_on_with_those_there_are(
     assert "1 of 2 workers" in terminal.getvalue()
 
 
+def test_embeddings_are_made_by_as_many_tasks_as_the_cluster_has_room_for(monkeypatch):
+    """Machines join while they are made."""
+    room = iter([1, 1, 3, 3, 3, 3, 3, 3])
+    monkeypatch.setattr(training_on_ray, "_room", lambda _: next(room))
+    monkeypatch.setattr(training_on_ray, "LOOK_SECONDS", 0)
+    at_a_time, wait = [], ray.wait
+
+    def counted(refs, **_):
+        at_a_time.append(len(refs))
+        return wait(refs)  # until the first has ended
+
+    monkeypatch.setattr(ray, "wait", counted)
+    digits = load_dataset("digits")
+    model, ranges = build_model(task().spec), [(n, n + 8) for n in range(0, 48, 8)]
+    load = partial(load_model, task().spec)
+    arguments = (load, model.state_dict(), ray.put(digits), ranges, Scaling())
+    assert {part for part, _ in embed_with_ray(*arguments)} == set(ranges)
+    assert at_a_time == [2, 4, 4, 3, 2, 1]
+
+
 def test_embeddings_of_ranges_are_those_of_the_whole():
     digits = load_dataset("digits")
     model = build_model(task().spec)
