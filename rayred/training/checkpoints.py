@@ -15,6 +15,8 @@ from rayred.training.worker import Worker
 
 AGREE_STEPS = 10
 """Steps between two agreements of several workers on whether a checkpoint is due by the clock."""
+ANNOUNCED_SECONDS = 5.0
+"""Seconds between two looks at whether a machine will be taken away; Ray looks as often."""
 
 
 class State(TypedDict):
@@ -121,7 +123,10 @@ class Checkpoints:
 
 
 class CheckpointClock:
-    """Decides when a checkpoint is due: for all workers of a training after the same step."""
+    """Decides when a checkpoint is due: for all workers of a training after the same step.
+
+    That is after some minutes, after some steps, and when a machine is announced to be taken away.
+    """
 
     def __init__(self, recipe: Train, worker: Worker) -> None:
         """Start the clock.
@@ -135,21 +140,28 @@ class CheckpointClock:
         """
         self.recipe = recipe
         self.worker = worker
-        self.last = time.monotonic()
+        self.last = self.looked = time.monotonic()
+        self.announced: object = None
 
     def due(self, step: int) -> bool:
         """Return whether a checkpoint is due after a step; if so, the clock starts again."""
         every = self.recipe.checkpoint_steps
-        if not self._due_by_time(step) and (every is None or step % every):
+        if not self._due_by_clock(step) and (every is None or step % every):
             return False
         self.last = time.monotonic()
         return True
 
-    def _due_by_time(self, step: int) -> bool:
-        mine = time.monotonic() - self.last >= 60 * self.recipe.checkpoint_minutes
-        if self.worker.shard.world == 1:
-            return mine
-        # Clocks differ: it is due for all workers if it is for one of them.
-        if step % AGREE_STEPS:
+    def _due_by_clock(self, step: int) -> bool:
+        if self.worker.shard.world > 1 and step % AGREE_STEPS:
             return False
-        return self.worker.mean(torch.tensor(float(mine), device=self.worker.device), 1) > 0
+        now = time.monotonic()
+        is_due = now - self.last >= 60 * self.recipe.checkpoint_minutes
+        looks = now - self.looked >= ANNOUNCED_SECONDS
+        if self.worker.shard.world > 1:
+            # Clocks differ: it is time for all workers if it is for one of them.
+            mine = torch.tensor([is_due, looks], dtype=torch.float32, device=self.worker.device)
+            is_due, looks = (self.worker.joined(mine) > 0).tolist()
+        if looks:
+            self.looked, before, self.announced = now, self.announced, self.worker.announced()
+            is_due |= self.announced is not None and self.announced != before
+        return is_due

@@ -220,7 +220,7 @@ def _train_worker(config: dict[str, Any]) -> Trained:
             live.report,
             save=checkpoints.save if is_first else _save_nothing,
             tick=live.tick,
-            worker=Worker(device, shard),
+            worker=Worker(device, shard, ray.train.get_preemption_info),
             # All workers load the same checkpoint: the first worker can save another one only after
             # a step, and a step needs the gradients of all workers, each of which has loaded by
             # then.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +34,10 @@ class Shard:
         return rows * self.world / batch_size
 
 
+def _nothing() -> None:
+    """Return that no machine is announced to be taken away."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """Where a training runs; by default all of it, on the CPU.
@@ -42,6 +47,11 @@ class Worker:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     shard: Shard = field(default_factory=Shard)
+    announced: Callable[[], object] = _nothing
+    """Returns which machines of the workers will be taken away soon; None if none is known.
+
+    It is the same for all workers, all of which have to call it.
+    """
 
     def mean(self, total: Tensor, count: int) -> float:
         """Return the sum of all workers' totals over the sum of their counts.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rayred.training import Checkpoints, Worker, part_of_state
-from rayred.training.checkpoints import CheckpointClock
+from rayred.training.checkpoints import ANNOUNCED_SECONDS, CheckpointClock
 from rayred.training.worker import Shard
 from tests.training.examples import task
 
@@ -112,6 +112,14 @@ def test_part_of_a_pack_has_its_share_of_the_seconds():
     assert [one["model"]["weight"][0] for one in part["pack"]] == [1, 2]
 
 
+@pytest.fixture
+def seconds(monkeypatch) -> SimpleNamespace:
+    """What the clock shows."""
+    shown = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: shown.now)
+    return shown
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -120,22 +128,47 @@ def test_part_of_a_pack_has_its_share_of_the_seconds():
         ({"checkpoint_minutes": 3 / 60, "checkpoint_steps": 4}, [3, 4, 7, 8]),
     ],
 )
-def test_checkpoints_are_due_by_minutes_and_by_steps(monkeypatch, changes, expected):
-    now = SimpleNamespace(seconds=0)
-    monkeypatch.setattr(time, "monotonic", lambda: now.seconds)
+def test_checkpoints_are_due_by_minutes_and_by_steps(seconds, changes, expected):
     clock, due = CheckpointClock(task(**changes).recipe, Worker()), []
     for step in range(1, 9):
-        now.seconds = step  # a step takes a second
+        seconds.now = step  # a step takes a second
         if clock.due(step):
             due.append(step)
     assert due == expected
 
 
+def test_checkpoint_is_due_when_a_machine_is_announced_to_be_taken_away(seconds):
+    announced = {6: "a", 7: "a", 13: "a and b"}
+    known = SimpleNamespace(now=None)
+    clock = CheckpointClock(task().recipe, Worker(announced=lambda: known.now))
+    due = []
+    for step in range(1, 41):
+        seconds.now, known.now = step, announced.get(step, known.now)
+        if clock.due(step):
+            due.append(step)
+    assert due == [10, 15]  # there is a look every five seconds
+    assert ANNOUNCED_SECONDS == 5
+
+
+def test_workers_look_for_announcements_at_the_same_steps(seconds):
+    looks = []
+
+    class OneOfTwo(Worker):
+        def joined(self, values):
+            return values + torch.tensor([0.0, seconds.now >= 25])  # the other one's clock
+
+    worker = OneOfTwo(shard=Shard(0, 2), announced=lambda: looks.append(seconds.now))
+    clock = CheckpointClock(task(checkpoint_minutes=60).recipe, worker)
+    for step in range(1, 41):
+        seconds.now = step / 8 if step < 25 else 25.0  # this one's has stopped
+        assert not clock.due(step)
+    assert looks == [25, 25]
+
+
 def test_checkpoint_is_due_for_all_workers_if_it_is_for_one():
     class OneOfTwo(Worker):
-        def mean(self, total, count):
-            assert count == 1
-            return (float(total) + 1) / 2  # the other worker's clock has run out
+        def joined(self, values):
+            return values + torch.tensor([1.0, 0.0])  # the other worker's clock has run out
 
     clock = CheckpointClock(task(checkpoint_minutes=60).recipe, OneOfTwo(shard=Shard(0, 2)))
     assert [step for step in range(1, 31) if clock.due(step)] == [10, 20, 30]
