@@ -48,7 +48,7 @@ def verify(
     folder
         What `rayred.prune` has written.
     out
-        Run folder; by default ``verified`` in `folder`.
+        Run folder, or its URL in a bucket; by default ``verified`` in `folder`.
     overrides
         ``key.path=value`` settings of the study; where the data set has no test split,
         ``data.test=DATASET`` is needed.
@@ -76,7 +76,7 @@ def verify(
 
     return run_study(
         experiment,
-        folder / VERIFIED if out is None else Path(out),
+        folder / VERIFIED if out is None else out,
         address=address,
         fresh=fresh,
         update=update,

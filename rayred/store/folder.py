@@ -89,6 +89,10 @@ class Store:
         if entry is None or entry.origin.generation < self._since:
             return None
         damage = entry.damage()
+        if damage and self.bucket is not None and entry.folder.name in self.bucket.entries():
+            remove(entry.folder)  # of the working copy alone
+            entry = self._fetch(entry.folder.name)
+            damage = entry.damage() if entry is not None else damage
         if damage:
             logger.warning("%s: not used", damage)
             return None

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
 from rayred.machines.failures import ray_reason
 from rayred.machines.layout import Scaling
+from rayred.machines.scaling import nodes_watched
 from rayred.progress import progress_bar
 from rayred.results.curve import Point
 from rayred.training.checkpoints import Checkpoints, State
@@ -51,8 +52,10 @@ LIVE_SECONDS = 0.5
 WAIT_SECONDS = 60.0
 """Seconds between two lines that say which machines a training waits for."""
 RESIZE_SECONDS = 30.0
-"""Seconds, beyond those between two checkpoints, after which a training looks for more workers: with
-them it begins again from its last checkpoint, and a new one should be there."""
+"""Seconds, beyond those between two checkpoints, after which a training looks for more workers.
+
+With them it begins again from its last checkpoint, and a new one should be there.
+"""
 LOOK_SECONDS = 5.0
 """Seconds between two looks at how many tasks fit into the cluster."""
 STOP_SECONDS = 5
@@ -131,7 +134,7 @@ def train_with_ray(
         callbacks=[_FailsAtOnce()],
     )
     try:
-        with _live_line(task.recipe, scaling.workers) as live:
+        with _live_line(task.recipe, scaling.workers) as live, _losses_said(live):
             trainer = TorchTrainer(
                 _train_worker,
                 train_loop_config=config | {"live": live},
@@ -147,6 +150,13 @@ def train_with_ray(
         ) from error
     trained: Trained = result.return_value
     return trained
+
+
+def _losses_said(live: Queue | None) -> AbstractContextManager[None]:
+    """Say which nodes are lost, unless this is within a trial: then the sweep does."""
+    if live is None:
+        return nullcontext()
+    return nodes_watched(lambda: "the training goes on from its last checkpoint")
 
 
 def _fit(trainer: TorchTrainer, name: str, scaling: Scaling, live: Queue | None) -> Any:

@@ -27,7 +27,7 @@ from tests.buckets import bucket_server
 from tests.cluster import one_class
 from tests.cluster.hosts import BIN, Hosts, address, missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("hosts")]
 
 ROOT = Path(__file__).parents[2]
 STEPS = 400
@@ -39,7 +39,7 @@ EXPERIMENT = {
     "resources": {"threads": 1, "reference_threads": 1},
 }
 TRIALS = 9
-WAIT_SECONDS = 180
+WAIT_SECONDS = 300
 
 
 @dataclass

@@ -138,6 +138,17 @@ def test_a_file_that_was_changed_in_the_bucket_is_not_used(url, machine, monkeyp
         assert store.run(TEXT, "one", lambda: "one again").value == "one again"
 
 
+def test_a_file_that_was_changed_in_the_working_copy_is_fetched_again(url):
+    study(url, "a", "one")
+    file = working_folder(url) / "made" / "text-one" / "text.txt"
+    file.chmod(0o644)
+    file.write_text("eno")
+    with open_store(working_folder(url)) as store:
+        store.begin("a")
+        assert store.run(TEXT, "one", never).value == "one"
+    assert objects(url)["text.txt"] == "one"
+
+
 def test_what_was_made_and_not_put_before_the_end_is_put_at_the_next_start(url, monkeypatch):
     with open_store(working_folder(url), make=True) as store:
         store.begin("a")
