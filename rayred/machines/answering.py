@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -29,23 +28,13 @@ from ray._raylet import GcsClient
 try:
     address = canonicalize_bootstrap_address(sys.argv[1])
     nodes = GcsClient(address=address).get_all_node_info(timeout=10).values()
-    print(json.dumps({"address": address, "sockets": [
+    print(json.dumps({"sockets": [
         [one.node_manager_address, one.raylet_socket_name] for one in nodes if one.state == 0
     ]}))
 except Exception as error:
     print(json.dumps({"error": type(error).__name__, "reason": str(error)}))
 """
 _TOKEN_FILE = "~/.ray/auth_token"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a cluster says of itself."""
-
-    address: str
-    """Its ``HOST:PORT``."""
-    sockets: tuple[tuple[str, str], ...]
-    """IP address of every node that is up, and the path of its Ray's socket there."""
 
 
 def check_node_of(target: str) -> None:
@@ -69,10 +58,10 @@ def check_node_of(target: str) -> None:
     if target != "auto":
         _check_listens(target)
     _check_token(target)
-    answer = _ask(target)
+    sockets = _ask(target)
     own = {one.address for each in psutil.net_if_addrs().values() for one in each}
-    if not any(ip in own and Path(path).exists() for ip, path in answer.sockets):
-        nodes = ", ".join(sorted({ip for ip, _ in answer.sockets}))
+    if not any(ip in own and Path(path).exists() for ip, path in sockets):
+        nodes = ", ".join(sorted({ip for ip, _ in sockets}))
         raise ConfigError(
             f"--address {target}: this machine is no node of the cluster there ({nodes}): run the"
             " command on one, or submit it as a job: ray job submit --address http://HEAD:8265 --"
@@ -110,7 +99,8 @@ def _check_token(target: str) -> None:
         )
 
 
-def _ask(target: str) -> Answer:
+def _ask(target: str) -> list[tuple[str, str]]:
+    """Return the IP address of every node that is up, and the path of its Ray's socket there."""
     environment = {"RAY_py_gcs_connect_timeout_s": "10", **os.environ}
     try:
         done = subprocess.run(
@@ -127,7 +117,7 @@ def _ask(target: str) -> Answer:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         said = {"error": "", "reason": lines[0]}
     if "error" not in said:
-        return Answer(said["address"], tuple((ip, path) for ip, path in said["sockets"]))
+        return [(ip, path) for ip, path in said["sockets"]]
     if said["error"] == "AuthenticationError":
         raise ConfigError(
             f"--address {target}: the Ray cluster there does not accept this caller's token: set"
