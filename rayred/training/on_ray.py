@@ -52,7 +52,7 @@ LIVE_SECONDS = 0.5
 WAIT_SECONDS = 60.0
 """Seconds between two lines that say which machines a training waits for."""
 RESIZE_SECONDS = 30.0
-"""Seconds, beyond those between two checkpoints, after which a training looks for more workers.
+"""Seconds, beyond those between two checkpoints, after which a training takes more workers.
 
 With them it begins again from its last checkpoint, and a new one should be there.
 """
