@@ -63,7 +63,7 @@ class Hosts:
     def _call(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [SCRIPT, *arguments],
-            env=os.environ | {"LAB": str(self.lab)},
+            env=os.environ | {"LAB": str(self.lab), "SEEN": str(SCRIPT.parents[2])},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

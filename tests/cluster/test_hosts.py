@@ -176,14 +176,16 @@ def launched(lab: Lab) -> int:
     for host in (1, 2):
         lab.hosts.run(host, f"ln -s {BIN.parent} ~/rayred-env")  # what the file would install
     started = time.monotonic()
-    subprocess.run(
+    done = subprocess.run(
         [BIN / "ray", "up", "--yes", config],
         cwd=ROOT,
         env=os.environ | {"RAY_UP_enable_autoscaler_v2": "0"},
-        check=True,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
+        text=True,
         timeout=240,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: lab.hosts.run(1, "ray status", check=False), lambda said: "2.0 CPU" in said)
     lab.seconds["ray up, with the worker"] = time.monotonic() - started
     return 1
