@@ -72,7 +72,7 @@ class Cluster:
     gpu_types: tuple[str, ...] = ()
     """Kinds of GPU there are, as Ray names them."""
     own: bool = True
-    """Whether Ray was started here for this process: then no nodes will join."""
+    """Whether this process has started Ray itself, here: then no nodes will join."""
 
     @property
     def nodes(self) -> int:
@@ -139,7 +139,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
                 with _callers_sigterm(), _nothing_half_started():
                     _init(target)
                 with servers_watched():
-                    yield describe_cluster(own=target == "local")
+                    yield describe_cluster()
             finally:
                 ray.shutdown()
 
@@ -240,13 +240,14 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def describe_cluster(*, own: bool = False) -> Cluster:
+def describe_cluster() -> Cluster:
     """Return the resources that the connected cluster has now."""
+    node = ray._private.worker._global_node
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     types = {name for node in nodes for name in node if name.startswith(_GPU_TYPE)}
     return Cluster(
         tuple(int(node.get("CPU", 0)) for node in nodes),
         tuple(int(node.get("GPU", 0)) for node in nodes),
         tuple(sorted(name.removeprefix(_GPU_TYPE) for name in types)),
-        own,
+        own=node is not None and node.is_head(),
     )

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import sys
-from collections import Counter
+import time
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import ray
@@ -32,10 +34,20 @@ def clustered(**how: object) -> str:
     return hashlib.sha256(tree.children.tobytes() + tree.heights.tobytes()).hexdigest()
 
 
+def meet(folder: Path, hosts: int, _: int) -> str:
+    """Wait until workers of so many hosts are at work, and return the address of this one."""
+    own = ray.util.get_node_ip_address()
+    (folder / own).touch()
+    ends = time.monotonic() + 240
+    while len(list(folder.iterdir())) < hosts and time.monotonic() < ends:
+        time.sleep(0.1)
+    return own
+
+
 if __name__ == "__main__":
-    with connect("auto") as cluster, RayMap(Scaling(workers=int(sys.argv[1]))) as map:
-        places: Counter[str] = Counter()
-        for host in map(lambda _: ray.util.get_node_ip_address(), range(8)):
-            places[host] += 1
-        digest = clustered(map=map, workers=int(sys.argv[1]), spread_rows=1_000)
-        sys.stdout.write(json.dumps({"digest": digest, "hosts": sorted(places)}) + "\n")
+    workers, folder = int(sys.argv[1]), Path(sys.argv[2])
+    folder.mkdir()
+    with connect("auto"), RayMap(Scaling(workers=workers)) as map:
+        hosts = set(map(partial(meet, folder, 2), range(workers)))
+        digest = clustered(map=map, workers=workers, spread_rows=1_000)
+        sys.stdout.write(json.dumps({"digest": digest, "hosts": sorted(hosts)}) + "\n")

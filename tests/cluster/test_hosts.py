@@ -259,7 +259,9 @@ def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_its_trials_alone(
 def test_one_large_class_is_spread_over_hosts_for_the_bytes_that_it_must_move(lab, launched):
     lab.join(7, launched)
     before = [lab.hosts.received(host) for host in (3, 7)]
-    said = lab.hosts.run(launched, f"PYTHONPATH={ROOT} python -m tests.cluster.one_class 4")
+    said = lab.hosts.run(
+        launched, f"PYTHONPATH={ROOT} python -m tests.cluster.one_class 4 {lab.folder}/met"
+    )
     moved = [lab.hosts.received(host) - was for host, was in zip((3, 7), before, strict=True)]
     lab.hosts.run(7, "ray stop --force")
     found = json.loads(said.strip().splitlines()[-1])

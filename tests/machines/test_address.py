@@ -47,7 +47,8 @@ CONNECTS = """
 import os, sys
 from rayred.machines import connect as connects
 before = dict(os.environ)
-with connects.connect(sys.argv[1]):
+with connects.connect(sys.argv[1]) as cluster:
+    assert not cluster.own
     assert all(os.environ[name] == value for name, value in connects._RAY_SETTINGS.items())
 assert not [name for name in connects._RAY_SETTINGS if os.environ.get(name) != before.get(name)]
 """
