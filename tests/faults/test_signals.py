@@ -204,7 +204,7 @@ def ended(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         start_new_session=True,
     )  # fmt: skip
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while not reached(process.pid):
         assert process.poll() is None
         assert time.monotonic() < until
