@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from pyarrow import fs
 from ray import cloudpickle
-from ray.exceptions import RayError
+from ray.exceptions import RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayred.buckets import shown_url
@@ -88,10 +88,11 @@ def look_at_nodes(storage: str | None = None, address: str | None = None) -> lis
         alive = [node for node in alive if node["NodeManagerAddress"] == address]
     with _written(storage) as written:
         asked = [_ask(node["NodeID"], storage, written) for node in alive]
-        found = [
+        answers = [
             _answer(node["NodeManagerAddress"], *question)
             for node, question in zip(alive, asked, strict=True)
         ]
+    found = [node for node in answers if node is not None]
     return sorted(found, key=lambda node: node.address)
 
 
@@ -182,9 +183,12 @@ def _ask(node: str, storage: str | None, written: str | None) -> tuple[ray.Objec
     return task.remote(storage, written), time.time()
 
 
-def _answer(address: str, asked: ray.ObjectRef[Any], began: float) -> Node:
+def _answer(address: str, asked: ray.ObjectRef[Any], began: float) -> Node | None:
+    """Return what a node has answered; None where it has gone in between."""
     try:
         facts = ray.get(asked, timeout=PROBE_SECONDS)
+    except TaskUnschedulableError:
+        return None
     except RayError as error:
         return Node(address, failure=f"does not answer: {ray_reason(error)}")
     # It was read between the two times here, if the clocks agree.
