@@ -136,7 +136,7 @@ def expected(lab: Lab) -> dict[str, Any]:
         [BIN / "rayred", "run", lab.folder / "hosts.yaml", "--out", lab.folder / "one-host"],
         check=True,
         capture_output=True,
-        timeout=300,
+        timeout=800,
     )
     lab.seconds["one host"] = time.monotonic() - started
     return found_in(lab.folder / "one-host")
@@ -183,7 +183,7 @@ def launched(lab: Lab) -> int:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: lab.hosts.run(1, "ray status", check=False), lambda said: "2.0 CPU" in said)
@@ -264,6 +264,7 @@ def test_one_large_class_is_spread_over_hosts_for_the_bytes_that_it_must_move(la
     )
     moved = [lab.hosts.received(host) - was for host, was in zip((3, 7), before, strict=True)]
     lab.hosts.run(7, "ray stop --force")
+    until(lambda: lab.hosts.run(launched, "ray status"), lambda said: "/2.0 CPU" in said)
     found = json.loads(said.strip().splitlines()[-1])
     assert found == {"digest": one_class.clustered(), "hosts": [address(3), address(7)]}
     # Both factors, float32 with two more columns, once to each host; pairs and Ray's own beside it.
