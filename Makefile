@@ -32,8 +32,9 @@ demo: install  ## Run the main job on scikit-learn's digits
 quick: install  ## Run the tests that start neither Ray nor a training
 	$(PYTEST) -p tests.quick
 
-test: install  ## Run all tests
-	$(PYTEST)
+test: install  ## Run all tests, those on several hosts last and alone
+	$(PYTEST) --ignore tests/cluster
+	$(BIN)/python -m pytest tests/cluster
 
 lint: install  ## Check style, types and what may import what
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from tests.buckets import bucket_server
 from tests.cluster import one_class
 from tests.cluster.hosts import BIN, Hosts, address, missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 STEPS = 400

@@ -235,7 +235,7 @@ def test_a_run_in_its_sweep_is_ended_with_all_that_it_started(tmp_path, whole_gr
         lambda _: any((tmp_path / "run" / "made").glob("trial-*")),
         whole_group=whole_group,
     )
-    assert code == 143
+    assert code == 143, said
     assert said.endswith(SENTENCE)
     assert "Traceback" not in said
     assert "SIGTERM" not in said
@@ -262,6 +262,5 @@ def starts_raylet(pid: int) -> bool:
 def test_a_command_that_starts_ray_leaves_nothing_half_started():
     command = [sys.executable, "-m", "rayred", "doctor"]
     code, said, left = ended(command, starts_raylet, whole_group=False)
-    assert code == 143
-    assert said == SENTENCE
+    assert (code, said) == (143, SENTENCE)
     assert not left
