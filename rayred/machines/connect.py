@@ -242,12 +242,17 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 
 def describe_cluster() -> Cluster:
     """Return the resources that the connected cluster has now."""
-    node = ray._private.worker._global_node
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     types = {name for node in nodes for name in node if name.startswith(_GPU_TYPE)}
     return Cluster(
         tuple(int(node.get("CPU", 0)) for node in nodes),
         tuple(int(node.get("GPU", 0)) for node in nodes),
         tuple(sorted(name.removeprefix(_GPU_TYPE) for name in types)),
-        own=node is not None and node.is_head(),
+        own=is_own_ray(),
     )
+
+
+def is_own_ray() -> bool:
+    """Return whether this process has started the Ray it is connected to: no node will join."""
+    node = ray._private.worker._global_node
+    return node is not None and node.is_head()

@@ -12,7 +12,7 @@ import ray
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError
 
-from rayred.machines.connect import Cluster, describe_cluster
+from rayred.machines.connect import Cluster, describe_cluster, is_own_ray
 from rayred.machines.nodes import look_at_nodes, problems_of
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ LOOK_SECONDS = 2.0
 """Seconds between two looks at which nodes there are."""
 SETTLE_SECONDS = 4.0
 """How long after a node was lost Ray may take to tell what ran on it."""
+TAKE_BACK_SECONDS = 5.0
+"""How long to wait while a request is taken back: a cluster that is gone never answers."""
 SAY_SECONDS = 60.0
 """Seconds between two lines while nothing happens."""
 MOST_BUNDLES = 1_000
@@ -31,7 +33,7 @@ MOST_BUNDLES = 1_000
 def requested(bundle: Mapping[str, float]) -> Iterator[Callable[[int], None]]:
     """Ask the cluster's autoscaler for room, and take that back when the context ends.
 
-    Without an autoscaler nothing happens.
+    Without an autoscaler nothing happens; a Ray that this process has started has none.
 
     Parameters
     ----------
@@ -52,11 +54,15 @@ def requested(bundle: Mapping[str, float]) -> Iterator[Callable[[int], None]]:
             asked = count
             request_resources(bundles=[dict(bundle)] * count)
 
+    if is_own_ray():
+        yield lambda _: None
+        return
     try:
         yield ask
     finally:
-        with suppress(RayError, RuntimeError):  # the cluster may be gone
-            ask(0)
+        taken_back = threading.Thread(target=_quietly, args=(lambda: ask(0),), daemon=True)
+        taken_back.start()
+        taken_back.join(TAKE_BACK_SECONDS)
 
 
 def wait_for_gpus(cluster: Cluster, device: str, workers: int = 1) -> Cluster:
@@ -114,6 +120,9 @@ def nodes_watched(consequence: Callable[[], str]) -> Iterator[None]:
         Returns what a loss means for the work, as in ``2 trials start again elsewhere``; called
         once for each lost node, when Ray has had the time to notice.
     """
+    if is_own_ray():  # the only node is this machine
+        yield
+        return
     ended = threading.Event()
     known = _alive()
 
@@ -139,9 +148,9 @@ def nodes_watched(consequence: Callable[[], str]) -> Iterator[None]:
         thread.join(LOOK_SECONDS)
 
 
-def _quietly(watch: Callable[[], None]) -> None:
+def _quietly(ask_ray: Callable[[], None]) -> None:
     with suppress(RayError, RuntimeError, ValueError):  # the connection has ended
-        watch()
+        ask_ray()
 
 
 def _alive() -> dict[str, str]:

@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
 def missing() -> str:
     """Return why there can be no hosts here; empty if there can."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        return "hosts have fixed names and take the whole machine: pytest tests/cluster, in one process"
+        return "hosts have fixed names: run pytest tests/cluster in one process"
     if os.geteuid() != 0:
         return "hosts need root"
     lacking = [name for name in NEEDED if shutil.which(name) is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -14,6 +15,12 @@ from rayred.machines.layout import Layout
 
 def cluster_of(*gpus: int, own: bool = False) -> Cluster:
     return Cluster((8,) * len(gpus), gpus, own=own)
+
+
+@pytest.fixture(autouse=True)
+def foreign(monkeypatch):
+    """The cluster was started by others."""
+    monkeypatch.setattr(scaling, "is_own_ray", lambda: False)
 
 
 @pytest.fixture
@@ -59,6 +66,26 @@ def test_room_is_asked_for_as_it_is_needed_and_given_back(asked):
         ask(1)
         raise ZeroDivisionError
     assert asked == [4, 1, 0]
+
+
+def test_a_ray_of_this_process_is_asked_for_nothing(monkeypatch, asked):
+    """Where all was told to end, its servers are gone: what is asked of them takes a minute."""
+    monkeypatch.setattr(scaling, "is_own_ray", lambda: True)
+    monkeypatch.setattr(scaling, "_alive", pytest.fail)
+    with scaling.requested({"CPU": 8}) as ask, scaling.nodes_watched(str):
+        ask(4)
+    assert asked == []
+
+
+def test_a_cluster_that_is_gone_holds_nothing_up(monkeypatch):
+    gone = threading.Event()
+    monkeypatch.setattr(scaling, "TAKE_BACK_SECONDS", 0.01)
+    monkeypatch.setattr(scaling, "request_resources", lambda bundles: bundles or gone.wait(60))
+    began = time.monotonic()
+    with scaling.requested({"CPU": 8}) as ask:
+        ask(4)
+    gone.set()
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
