@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred import keys
-from rayred.data import Dataset, Split
+from rayred.data import Split
 from rayred.errors import ConfigError
 from rayred.job import Job
-from rayred.machines.connect import share
 from rayred.models.pretrained import Pretrained, load_pretrained
 from rayred.progress import progress_bar
 from rayred.stages import numbered
@@ -132,13 +131,11 @@ def _embed(
     """
 
     def embed_missing() -> EmbeddingParts:
-        n, ref = len(job.rows), job.dataset_ref
-        if others is not None:
-            n, ref = len(others), share(Dataset("others", others, others))
-        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, n)
+        split = job.dataset.train if others is None else others
+        parts = EmbeddingParts(job.store.place(EMBEDDING_PARTS) / key, len(split))
         missing = parts.missing()
         done = parts.n_images - sum(end - first for first, end in missing)
-        found = embed_with_ray(load, weights, ref, missing, job.layout.embedding)
+        found = embed_with_ray(load, weights, split, missing, job.layout.embedding)
         with progress_bar("embeddings", "image", parts.n_images, done) as bar:
             for part, embeddings in found:
                 parts.keep(part, embeddings)

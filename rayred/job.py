@@ -120,11 +120,14 @@ class Job:
     """With every ``auto`` fixed that decides results."""
     store: Store
     dataset: Dataset
-    dataset_ref: Any
-    """The data set in Ray's object store."""
     layout: Layout
     given: NDArray[np.int64] | None = None
     """(n,) int64 ascending, the images of a subset that was chosen before, if there is one."""
+
+    @cached_property
+    def dataset_ref(self) -> Any:
+        """The data set in Ray's object store, from the first training on."""
+        return share(self.dataset)
 
     @property
     def keys(self) -> StudyKeys:
@@ -222,7 +225,7 @@ def open_job(
         if any(split.left_out for split in dataset.splits().values()):
             logger.warning("what is left out is listed in %s", store / "left-out.csv")
         within = layout.within(store.identity)
-        yield Job(experiment, store, dataset, share(dataset), within, given)
+        yield Job(experiment, store, dataset, within, given)
 
 
 def _keys(experiment: Experiment, dataset: Dataset, given: NDArray[np.int64] | None) -> StudyKeys:

@@ -47,6 +47,10 @@ class HubRows:
         """Return the images; from the hub, they are downloaded once a node."""
         return images_of(_opened(self.place)[self.split], self.column)
 
+    def part(self, rows: NDArray[np.int64]) -> tuple[HubRows, NDArray[np.int64]]:
+        """Return all of it and the same rows, (n,) int64: opening maps files, and reads none."""
+        return self, rows
+
     def write(self, rows: NDArray[np.int64], folder: Path) -> None:
         """Write some rows, (n,) int64 ascending, with all columns as `save_to_disk` does.
 

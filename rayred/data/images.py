@@ -123,6 +123,9 @@ class Source(Protocol):
     def stamp(self) -> str:
         """Return a text that is another one when files have another path, size or time."""
 
+    def part(self, rows: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
+        """Return what has to be opened for some rows, (n,) int64, and the rows in that, (n,)."""
+
     def write(self, rows: NDArray[np.int64], folder: Path) -> None:
         """Write some rows, (n,) int64 ascending, with all columns into a folder that is not there.
 
@@ -170,8 +173,8 @@ class StoredImages:
         return found
 
     def take(self, rows: NDArray[np.int64]) -> StoredImages:
-        """Return the images at `rows`, (n,) int64, without reading them."""
-        return replace(self, rows=self.rows[rows])
+        """Return the images at `rows`, (n,) int64, with what they need of the source, not read."""
+        return StoredImages(*self.source.part(self.rows[rows]))
 
     def stamp(self) -> str:
         """Return a digest of the source's stamp and the rows."""

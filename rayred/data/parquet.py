@@ -10,7 +10,7 @@ import glob
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,15 @@ class ParquetRows:
             parts = self._copy(file) if file.rows else []
             copies += [images_of(Dataset.from_file(str(part)), file.column) for part in parts]
         return concatenate_datasets(copies)
+
+    def part(self, rows: NDArray[np.int64]) -> tuple[ParquetRows, NDArray[np.int64]]:
+        """Return the files that hold some rows, (n,) int64, and the rows in them: (n,) int64."""
+        counts = np.array([file.rows for file in self.files], np.int64)
+        ends = counts.cumsum()
+        held, place = np.unique(np.searchsorted(ends, rows, side="right"), return_inverse=True)
+        firsts = counts[held].cumsum() - counts[held]
+        moved = rows - (ends - counts)[held][place] + firsts[place]
+        return replace(self, files=tuple(self.files[file] for file in held.tolist())), moved
 
     def write(self, rows: NDArray[np.int64], folder: Path) -> None:
         """Write some rows, (n,) int64 ascending, into files of the same names below a folder.

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
 from rayred.config import Train
-from rayred.data.dataset import Dataset
+from rayred.data.dataset import Dataset, Split
 from rayred.errors import RayredError
 from rayred.machines.connect import MAX_FAILURES
 from rayred.machines.failures import ray_reason
@@ -313,18 +314,20 @@ def _live_line(recipe: Train, workers: int) -> Iterator[Queue | None]:
 def embed_with_ray(
     load: LoadEmbedder,
     weights: Mapping[str, Tensor],
-    dataset_ref: ray.ObjectRef[Dataset],
+    split: Split,
     ranges: Sequence[Range],
     scaling: Scaling,
 ) -> Iterator[tuple[Range, NDArray[np.float32]]]:
-    """Yield the embeddings of ranges of training images, computed by parallel Ray tasks.
+    """Yield the embeddings of ranges of images, computed by parallel Ray tasks.
+
+    A task is sent its own images, or where they are, and no others.
 
     Parameters
     ----------
     load, weights
         What makes the network on a worker, and its weights.
-    dataset_ref
-        The images, in Ray's object store.
+    split
+        The N images.
     ranges
         First image and the image after the last of each range.
     scaling
@@ -334,10 +337,10 @@ def embed_with_ray(
     Yields
     ------
     range, embeddings
-        A range and its (N, D) float32 embeddings, in the order in which they are computed.
+        A range and its (n, D) float32 embeddings, in the order in which they are computed.
     """
     weights_ref = ray.put({name: tensor.numpy() for name, tensor in weights.items()})
-    task = ray.remote(_embed_range).options(
+    task = ray.remote(_embed_part).options(
         num_cpus=scaling.cpus, num_gpus=1 if scaling.gpu else 0, max_retries=MAX_FAILURES
     )
     waiting = list(ranges)
@@ -349,23 +352,23 @@ def embed_with_ray(
         # One more than can run: so workers need not wait, and few results are in memory at a time.
         while waiting and len(running) <= room:
             part = waiting.pop(0)
-            running[task.remote(load, weights_ref, dataset_ref, part, scaling)] = part
+            images = replace(split.part(*part), left_out=(), notices=())
+            running[task.remote(load, weights_ref, images, scaling)] = part
         done, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
         for one in done:
             yield running.pop(one), ray.get(one)
 
 
-def _embed_range(
+def _embed_part(
     load: LoadEmbedder,
     weights: Mapping[str, NDArray[np.float32]],
-    dataset: Dataset,
-    part: Range,
+    images: Split,
     scaling: Scaling,
 ) -> NDArray[np.float32]:
     torch.set_num_threads(scaling.threads)
     model = load({name: torch.tensor(array) for name, array in weights.items()})
     device = torch.device("cuda" if scaling.gpu else "cpu")
-    return embed_images(model, dataset.train.part(*part), device)
+    return embed_images(model, images, device)
 
 
 def resolve_precision(setting: str, *, gpu: bool) -> Precision:

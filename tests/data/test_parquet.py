@@ -1,6 +1,7 @@
 """Parquet files as they are found: columns, labels of every type, class names, and their images."""
 
 import pickle
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -259,6 +260,25 @@ def test_images_are_read_by_row_in_other_processes_too(tmp_path, load):
     assert values(train.take(np.array([1, 3]))) == [1, 3]
     elsewhere = pickle.loads(pickle.dumps(train))
     assert values(elsewhere) == [0, 1, 2, 3, 4, 5]
+
+
+def test_of_many_files_those_are_copied_that_hold_the_images(tmp_path, load):
+    """A node that embeds a part of the images needs no others on its disk."""
+    for number in range(4):
+        images = structs(*range(10 * number, 11 * number + 1))
+        write_parquet(tmp_path / f"{number}.parquet", images, [number % 2] * len(images))
+    train = load.train(f"parquet:{tmp_path}/*.parquet", load="stream")
+    assert values(train) == [0, 10, 11, 20, 21, 22, 30, 31, 32, 33]
+    part = pickle.loads(pickle.dumps(train.part(1, 3)))
+    for copy in copies(load.root):
+        shutil.rmtree(copy)
+    assert values(part) == [10, 11]
+    assert len(copies(load.root)) == 1
+    assert part.images[np.array([1, 0, 1])][:, 0, 0, 0].tolist() == [11, 10, 11]
+    assert values(part.part(1, 2)) == [11]
+    assert len(copies(load.root)) == 1
+    assert values(train.take(np.array([5, 0]))) == [22, 0]
+    assert len(copies(load.root)) == 3
 
 
 def copies(root: Path) -> list[Path]:

@@ -56,7 +56,7 @@ def search(
         tracker = SimpleNamespace(
             log_candidate=log_candidate, log_found=lambda *_: None, failure=None
         )
-        job = Job(experiment, store, digits, None, layout)
+        job = Job(experiment, store, digits, layout)
         _, found = _find_settings(job, tracker)
     return found, tracked
 

@@ -200,7 +200,7 @@ def test_embeddings_are_made_by_as_many_tasks_as_the_cluster_has_room_for(monkey
     digits = load_dataset("digits")
     model, ranges = build_model(task().spec), [(n, n + 8) for n in range(0, 48, 8)]
     load = partial(load_model, task().spec)
-    arguments = (load, model.state_dict(), ray.put(digits), ranges, Scaling())
+    arguments = (load, model.state_dict(), digits.train, ranges, Scaling())
     assert {part for part, _ in embed_with_ray(*arguments)} == set(ranges)
     assert at_a_time == [2, 4, 4, 3, 2, 1]
 
@@ -212,9 +212,8 @@ def test_embeddings_of_ranges_are_those_of_the_whole():
     assert whole.shape == (1297, 64)
     assert whole.dtype == np.float32
     ranges = [(0, 512), (512, 1000), (1000, 1297)]
-    reference, state = ray.put(digits), model.state_dict()
     load = partial(load_model, task().spec)
-    found = dict(embed_with_ray(load, state, reference, ranges, Scaling(workers=2)))
+    found = dict(embed_with_ray(load, model.state_dict(), digits.train, ranges, Scaling()))
     assert set(found) == set(ranges)
     parts = np.concatenate([found[part] for part in ranges])
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
