@@ -208,6 +208,7 @@ def grow_trees(
         with progress_bar("trees of large classes", "class", len(large)) as bar:
             settings = EngineSettings(
                 device="cpu",
+                precision=linkage.precision,
                 find=PairFinder(map, workers, device),
                 find_from=spread_rows,
                 progress=partial(_tell, bar.set_postfix_str),
@@ -282,7 +283,7 @@ def _trees(
 ) -> dict[int, Tree]:
     x, classes = task
     progress = None if report is None else partial(_tell, report)
-    settings = EngineSettings(device=device, progress=progress)
+    settings = EngineSettings(device=device, precision=linkage.precision, progress=progress)
     grow = partial(
         linkage_trees,
         method=linkage.method,

@@ -40,9 +40,8 @@ class PairFinder:
         If there are more than `most`, `None`.
         """
         strips = even_strips(len(left), TASKS_A_WORKER * self.workers)
-        find = partial(
-            _pairs_of_strip, left.numpy(), right.numpy(), limit, block, most, self.device
-        )
+        factors = tuple(_as_numbers(factor) for factor in (left, right))
+        find = partial(_pairs_of_strip, factors, limit, block, most, self.device)
         parts = []
         found = 0
         for part in self.map(find, strips):
@@ -55,9 +54,16 @@ class PairFinder:
         return torch.from_numpy(i), torch.from_numpy(j)
 
 
+def _as_numbers(factor: Tensor) -> NDArray[np.generic]:
+    """Return a factor as an array; NumPy has the bits of bfloat16 numbers only."""
+    numbers: NDArray[np.generic] = (
+        factor.view(torch.int16) if factor.dtype == torch.bfloat16 else factor
+    ).numpy()
+    return numbers
+
+
 def _pairs_of_strip(
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
+    factors: tuple[NDArray[np.generic], ...],
     limit: float,
     block: tuple[int, int],
     most: int,
@@ -66,11 +72,16 @@ def _pairs_of_strip(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Return the near pairs of one strip of rows with all rows after them, at most so many."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    factors = torch.tensor(left, device=device), torch.tensor(right, device=device)
+    left, right = (
+        torch.tensor(factor, device=device).view(
+            torch.bfloat16 if factor.dtype == np.int16 else torch.float32
+        )
+        for factor in factors
+    )
     i: list[Tensor] = [torch.empty(0, dtype=torch.int64, device="cpu")]
     j = i.copy()
     found = 0
-    for rows, columns in near_pairs(*factors, limit, block, strip):
+    for rows, columns in near_pairs(left, right, limit, block, strip):
         found += len(rows)
         if found > most:
             return None

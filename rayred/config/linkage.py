@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from rayred.config.base import RESULT, Settings
+from rayred.config.base import RESULT, SPEED, Settings
 
 
 class Linkage(Settings):
@@ -17,6 +17,8 @@ class Linkage(Settings):
     """Distance of two clusters: largest (complete, the paper's), mean or smallest of members."""
     backend: Annotated[Literal["auto", "torch", "cuml", "scipy"], RESULT] = "auto"
     """torch: own engine, complete only; cuml: single only; scipy: any. auto: torch, else scipy."""
+    precision: Annotated[Literal["auto", "bfloat16", "float32"], SPEED] = "auto"
+    """Products that look for close images; the trees are the same. auto: the faster one here."""
 
     @model_validator(mode="after")
     def _possible(self) -> Linkage:

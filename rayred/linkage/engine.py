@@ -29,6 +29,13 @@ from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs
+from rayred.linkage.lowered import (
+    FLOAT32_ROUNDING,
+    TENSOR_CORE_ROUNDING,
+    added_share,
+    lowered,
+    lowering_pays,
+)
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
 from rayred.linkage.near import Clusters, find_near, measure
 from rayred.linkage.order import LowestPairs, ascending
@@ -48,6 +55,13 @@ FIRST_DENSITY = 130.0
 
 Measured: merging a tenth takes 0.25 near rows in uniform data and 1 in clustered data, merging half
 takes 5 to 19. Where all rows lie close together it takes far more, which the first stage shows.
+"""
+LOWERED_FROM = 512
+"""Number of clusters from which on products in bfloat16 may pay, and clusters to a sampled one."""
+MOST_ADDED = 0.003
+"""Most pairs, as a share of all, that bfloat16 products may add to those to be measured.
+
+To measure one takes as long as what they save on 250 or more entries.
 """
 PAIRS_A_STAGE = 2**23
 """About the number of pairs of clusters that a stage looks for in a group; bounds its memory."""
@@ -282,6 +296,7 @@ class _Forest:
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
+        left, right = self._factors_that_pay(left, right, limit)
         floor = math.nextafter(self.threshold[group], math.inf)
         clusters = Clusters(unit, cluster, names, left, right, floor)
 
@@ -300,6 +315,21 @@ class _Forest:
         return FarthestPairs(
             found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
+
+    def _factors_that_pay(self, left: Tensor, right: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+        """Return float32 factors, or bfloat16 factors where these take less time."""
+        m, precision, find = len(left), self.settings.precision, self.settings.find
+        is_tried = m >= LOWERED_FROM and lowering_pays(left.device, left.shape[1])
+        if precision == "float32" or (precision == "auto" and not is_tried):
+            return left, right
+        on_tensor_cores = left.is_cuda or (find is not None and m >= self.settings.find_from)
+        low = lowered(left, right, TENSOR_CORE_ROUNDING if on_tensor_cores else FLOAT32_ROUNDING)
+        if precision == "bfloat16":
+            return low
+        sampled = min(SAMPLED_ROWS, m // LOWERED_FROM)
+        sample = torch.linspace(0, m - 1, sampled, dtype=torch.float64, device=left.device).long()
+        added = added_share((left, right), low, sample, limit)
+        return low if added <= MOST_ADDED else (left, right)
 
     def _pairs_that_fit(self, group: int) -> int:
         """Return the number of pairs of clusters of a group that are held at a time."""
@@ -323,7 +353,8 @@ class _Forest:
     def _find(self, clusters: Clusters, lowest: LowestPairs, most: int | None) -> bool:
         """Find near pairs, by the function of the settings or here; see `find_near`."""
         count = len(clusters.names)
-        report = partial(self._report, f"near pairs of {count:,} clusters")
+        said = " in bfloat16" if clusters.left.dtype == torch.bfloat16 else ""
+        report = partial(self._report, f"near pairs of {count:,} clusters{said}")
         find = self.settings.find if count >= self.settings.find_from else None
         if find is not None:
             factors = clusters.left, clusters.right

@@ -33,9 +33,9 @@ class Clusters:
     names: Tensor
     """(K,) int64 ascending, the clusters."""
     left: Tensor
-    """(K, D + 2) float32 factor of `rayred.linkage.pairs.cluster_factors`, after `widen`."""
+    """A factor of K rows, as `rayred.linkage.pairs.near_pairs` takes it."""
     right: Tensor
-    """(K, D + 2) float32, the other factor."""
+    """The other factor."""
     floor: float
     """No two clusters are closer than this."""
 

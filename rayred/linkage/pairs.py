@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.linkage.lowered import FLOAT32_ROUNDING
 from rayred.linkage.rows import sum_by_halves
+from rayred.linkage.scanning import entries_from, entries_upto
 from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
 
-FLOAT32_ROUNDING = 2.0**-24
-"""Largest relative error of one rounding to float32."""
 FLOAT32_UNDERFLOW = 2.0**-126
 """Largest error of one operation whose result is below float32's range, also if it becomes 0."""
 GATHERED_BYTES = 2**20
@@ -113,12 +113,13 @@ def near_pairs(
     block: tuple[int, int],
     strip: tuple[int, int] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the pairs i < j whose entry of ``left @ right.T`` is at least −`limit`.
+    """Yield the pairs i < j that may be within `limit`, by the product of two factors.
 
     Parameters
     ----------
     left, right
-        (K, D + 2) factors of `cluster_factors`, after `widen`.
+        (K, D + 2) float32 factors of `cluster_factors`, after `widen`, or the bfloat16 factors that
+        `rayred.linkage.lowered.lowered` makes of them.
     limit
         Largest distance wanted.
     block
@@ -145,38 +146,17 @@ def near_pairs(
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
-            i, j = _entries_from(product, -limit, near[:entries].view(shape))
+            mask = near[:entries].view(shape)
+            if left.dtype == torch.bfloat16:
+                i, j = entries_upto(product, limit, mask)
+            else:
+                i, j = entries_from(product, -limit, mask)
             i, j = i + first_row, j + first_column
             if first_column < first_row + rows:
                 upper = i < j
                 i, j = i[upper], j[upper]
             if len(i):
                 yield i, j
-
-
-def _entries_from(product: Tensor, least: float, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of the entries of at least `least`; overwrites both tensors."""
-    if product.is_cuda:
-        torch.ge(product, least, out=mask)
-    else:
-        # In two steps: torch has vector code for each of them, but not for both in one.
-        mask.copy_(product.ge_(least))
-    return _true_entries(mask)
-
-
-def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of the true entries of a mask that is false nearly everywhere.
-
-    The same as ``mask.nonzero(as_tuple=True)``, but reads eight entries at a time first.
-    """
-    width = mask.shape[1]
-    if width % 8:
-        i, j = mask.nonzero(as_tuple=True)
-        return i, j
-    words = mask.view(torch.int64).flatten().nonzero().squeeze(1)
-    word, byte = mask.flatten().view(-1, 8)[words].nonzero(as_tuple=True)
-    entry = words[word] * 8 + byte
-    return entry // width, entry % width
 
 
 def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+Precision: TypeAlias = Literal["auto", "bfloat16", "float32"]
+PRECISIONS = get_args(Precision)
 PairFinder: TypeAlias = (
     "Callable[[Tensor, Tensor, float, tuple[int, int], int, Callable[[float], None]],"
     " tuple[Tensor, Tensor] | None]"
@@ -21,10 +23,10 @@ PairFinder: TypeAlias = (
 """A function that finds all near pairs of a group, for example on several machines.
 
 It is called with the arguments ``left, right, limit, block`` of `rayred.linkage.pairs.near_pairs`,
-two (K, D + 2) factors among them; the largest number of pairs that fit into memory; and a function
-to call with the share that is done, 0 to 1. It returns i and j, two (E,) int64 tensors: all pairs
-that `near_pairs` would yield, in any order. If they do not fit, it returns `None`, and the engine
-finds the lowest that do.
+two factors of K rows in float32 or bfloat16 among them; the largest number of pairs that fit into
+memory; and a function to call with the share that is done, 0 to 1. It returns i and j, two (E,)
+int64 tensors: all pairs that `near_pairs` would yield, in any order. If they do not fit, it returns
+`None`, and the engine finds the lowest that do.
 """
 
 
@@ -43,6 +45,9 @@ class EngineSettings:
     """Rows and columns of the matrix product in memory at a time; `None`: by the kind of device."""
     first_distance: float | None = None
     """Cosine distance t up to which the first stage looks for pairs; `None`: from a sample."""
+    precision: Precision = "auto"
+    """Of the products that find pairs which may be near, all of which are measured in float64.
+    auto: bfloat16 where this machine multiplies it faster and it adds few such pairs."""
     pairs_bytes: int = 2**31
     """Memory that pairs may take, beside the rows. A group whose near pairs are a large share of
     all its pairs is merged from all at once if these fit: 2 GiB are enough for 10,000 rows. Of a
@@ -65,6 +70,10 @@ class EngineSettings:
         for name, values in sizes.items():
             if not all(type(value) is int and value > 0 for value in values):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected positive integers")
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}"
+            )
         if type(self.pairs_bytes) is not int or self.pairs_bytes < 0:
             raise ValueError(f"pairs_bytes is {self.pairs_bytes!r}; expected an integer from 0 on")
 

@@ -67,13 +67,15 @@ def test_the_result_does_not_depend_on_the_map(rows):
         assert np.array_equal(ours.children, theirs.children)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("bytes_a_pair", [engine.BYTES_A_NEAR_PAIR, 2**40])
-def test_a_class_in_strips_has_the_tree_of_a_whole_one(monkeypatch, bytes_a_pair):
+def test_a_class_in_strips_has_the_tree_of_a_whole_one(monkeypatch, bytes_a_pair, precision):
     """Also where so few pairs fit into memory that the strips have too many."""
     monkeypatch.setattr(engine, "BYTES_A_NEAR_PAIR", bytes_a_pair)
     x = np.random.default_rng(1).normal(size=(1500, 16)).astype(np.float32)
     labels = np.repeat([0, 1], [200, 1300])
-    strips = grow_trees(x, labels, 0.4, Linkage(), workers=2, device="cpu", spread_rows=500)
+    linkage = Linkage(precision=precision)
+    strips = grow_trees(x, labels, 0.4, linkage, workers=2, device="cpu", spread_rows=500)
     whole = grow_trees(x, labels, 0.4, Linkage(), device="cpu")
     for ours, theirs in zip(strips.trees, whole.trees, strict=True):
         assert np.array_equal(ours.children, theirs.children)
