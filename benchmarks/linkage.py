@@ -8,6 +8,7 @@ and `collapsed` (one direction with a little noise, as in a class of a network t
     .venv/bin/python -m benchmarks.linkage            # all but the two largest: some minutes
     .venv/bin/python -m benchmarks.linkage --large    # a million rows, and ImageNet's shape
     .venv/bin/python -m benchmarks.linkage --worst    # rows of which most distances are equal
+    .venv/bin/python -m benchmarks.linkage --products # in float32 and bfloat16, by columns
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import RESULTS, print_table, write_results
+
+if TYPE_CHECKING:
+    from rayred.linkage.settings import Precision
 
 KINDS = ("uniform", "clustered", "collapsed")
 DIMENSIONS = 64
@@ -38,6 +43,8 @@ WORST = ("one-hot", "tags", "codes", "k of n", "hypercube", "growing gaps")
 WORST_SIZES = (1_000, 5_000)
 WORST_BEYOND_MEMORY = 20_000
 """Rows of which all pairs do not fit into the memory that the engine takes for them."""
+PRODUCTS = {64: (20_000, 100_000), 128: (20_000, 100_000), 512: (20_000, 50_000), 2048: (20_000,)}
+"""Rows by dimensions for products of both precisions."""
 IMAGENET = (1_281_167, 2048, 1_000)
 Rows = NDArray[Any]
 
@@ -79,12 +86,12 @@ def _worst_rows(kind: str, n: int) -> Rows:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def engine(x: Rows, keeps: list[float]) -> None:
+def engine(x: Rows, keeps: list[float], precision: Precision = "auto") -> None:
     """Cluster with rayred, one tree for all fractions."""
-    from rayred.linkage import complete_linkage
+    from rayred.linkage import EngineSettings, complete_linkage
 
     counts = [round(keep * len(x)) for keep in keeps]
-    tree = complete_linkage(x, min(counts))
+    tree = complete_linkage(x, min(counts), settings=EngineSettings(precision=precision))
     for count in counts:
         tree.labels(count)
 
@@ -151,6 +158,7 @@ def imagenet(x: Rows, keeps: list[float]) -> None:
 
 WORK: dict[str, Callable[[Rows, list[float]], None]] = {
     "rayred": engine,
+    "rayred, float32": partial(engine, precision="float32"),
     "scikit-learn": scikit_learn,
     "scipy": scipy,
     "fastcluster": fastcluster,
@@ -166,9 +174,11 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure_here(name: str, kind: str, n: int, keeps: list[float], file: str | None) -> None:
+def measure_here(
+    name: str, kind: str, shape: tuple[int, int], keeps: list[float], file: str | None
+) -> None:
     """Measure in this process and print JSON."""
-    x: Rows = np.load(file, mmap_mode="r") if file else make_rows(kind, n)
+    x: Rows = np.load(file, mmap_mode="r") if file else make_rows(kind, *shape)
     WORK[name](x[:200], keeps) if file is None else None  # imports and warm-up
     before = peak_bytes()
     rounds: list[float] = []
@@ -176,20 +186,31 @@ def measure_here(name: str, kind: str, n: int, keeps: list[float], file: str | N
         started = time.perf_counter()
         WORK[name](x, keeps)
         rounds.append(time.perf_counter() - started)
-    print(json.dumps({"seconds": min(rounds), "peak_mb": (peak_bytes() - before) / 2**20}))
+    figures = {"seconds": min(rounds), "slowest": max(rounds)}
+    print(json.dumps(figures | {"peak_mb": (peak_bytes() - before) / 2**20}))
 
 
 def measure(
-    name: str, kind: str, n: int, keeps: list[float], file: str | None = None
+    name: str,
+    kind: str,
+    n: int,
+    keeps: list[float],
+    file: str | None = None,
+    d: int = DIMENSIONS,
 ) -> dict[str, Any]:
     """Measure in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.linkage", "--one", name, "--kind", kind]
-    command += ["--rows", str(n), "--keep", *map(str, keeps), *(["--file", file] if file else [])]
+    command += ["--rows", str(n), "--columns", str(d), "--keep", *map(str, keeps)]
+    command += ["--file", file] if file else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
-    row = {"work": name, "kind": kind, "n": n, "keep": keeps}
-    row |= {"seconds": round(figures["seconds"], 3), "peak_mb": round(figures["peak_mb"])}
-    print(f"{name:26} {kind:10} n = {n:9,} keep {keeps}: {row['seconds']} s, {row['peak_mb']} MB")
+    row: dict[str, Any] = {"work": name, "kind": kind, "n": n, "d": d, "keep": keeps}
+    row |= {one: round(figures[one], 3) for one in ("seconds", "slowest")}
+    row["peak_mb"] = round(figures["peak_mb"])
+    print(
+        f"{name:26} {kind:10} n = {n:9,} d = {d:4} keep {keeps}: {row['seconds']} to"
+        f" {row['slowest']} s, {row['peak_mb']} MB"
+    )
     return row
 
 
@@ -235,16 +256,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--large", action="store_true", help="only a million rows, and ImageNet's")
     parser.add_argument("--worst", action="store_true", help="only rows with many equal distances")
+    parser.add_argument("--products", action="store_true", help="only both precisions, by columns")
     for option in ("--one", "--kind", "--file"):
         parser.add_argument(option, help=argparse.SUPPRESS)
-    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    for option in ("--rows", "--columns"):
+        parser.add_argument(option, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=float, nargs="*", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        measure_here(given.one, given.kind, given.rows, given.keep, given.file)
+        measure_here(given.one, given.kind, (given.rows, given.columns), given.keep, given.file)
         return
     if given.worst:
         name, rows = "linkage_worst", measure_worst()
+    elif given.products:
+        name, rows = "linkage_products", measure_products()
     elif given.large:
         name, rows = "linkage_large", measure_large()
     else:
@@ -278,6 +303,18 @@ def measure_worst() -> list[dict[str, Any]]:
     few_columns = WORST[2:]
     return rows + [
         measure(name, kind, WORST_BEYOND_MEMORY, [0.1]) for kind in few_columns for name in rivals
+    ]
+
+
+def measure_products() -> list[dict[str, Any]]:
+    """Measure products of both precisions, and that of float32 alone."""
+    return [
+        measure(name, kind, n, [0.9], d=d)
+        for d, sizes in PRODUCTS.items()
+        for n in sizes
+        for kind in ("uniform", "clustered")
+        for name in ("product", "rayred, float32", "rayred")
+        if not (name == "product" and kind == "clustered")
     ]
 
 

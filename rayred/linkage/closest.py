@@ -8,13 +8,14 @@ array([1, 3])
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.rows import ALL_ZERO, NOT_FINITE, as_matrix, as_unit_rows, unusable_rows
 
 TIE = 1e-6
 """Cosine similarities that differ by no more count as equal, so that no rounding decides."""
@@ -51,37 +52,60 @@ def representatives(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
         `x` is not a matrix of finite real numbers or has a row of zeros, or `labels` are not N
         integers that use each of 0 to K − 1.
     """
-    unit_ND = as_unit_rows(x)
+    array = as_matrix(x)
+    for rows, problem in zip(unusable_rows(array), (NOT_FINITE, ALL_ZERO), strict=True):
+        if len(rows):
+            raise ValueError(f"row {rows[0]} {problem}")
     labels_N = np.asarray(labels)
-    if labels_N.shape != (len(unit_ND),) or labels_N.dtype.kind not in "iu":
+    if labels_N.shape != (len(array),) or labels_N.dtype.kind not in "iu":
         raise ValueError(
-            f"expected {len(unit_ND)} integer labels, one a row of x, got shape {labels_N.shape}"
+            f"expected {len(array)} integer labels, one a row of x, got shape {labels_N.shape}"
             f" of dtype {labels_N.dtype}"
         )
     within = labels_N.min() >= 0 and labels_N.max() < len(labels_N)
-    sizes_K = np.bincount(labels_N) if within else np.zeros(1)
-    if not sizes_K.all():
+    if not (within and np.bincount(labels_N).all()):
         raise ValueError("labels must be 0 to K − 1, each used at least once")
-    rows_N = np.arange(len(labels_N))
-    shape = len(sizes_K), len(labels_N)
-    membership_KN = csr_array((np.ones(len(labels_N)), (labels_N, rows_N)), shape=shape)
-    return np.asarray(_closest(np, unit_ND, labels_N, membership_KN @ unit_ND), dtype=np.int64)
+
+    def closest(unit_ND: NDArray[np.float64], labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        n = len(labels_N)
+        membership_KN = csr_array((np.ones(n), (labels_N, np.arange(n))))
+        found: NDArray[np.float64] = _closest(np, unit_ND, labels_N, membership_KN @ unit_ND)
+        return found
+
+    return _lowest_or(closest, array, labels_N)
 
 
 def representatives_on_gpu(x: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     """Return the same as `representatives`, computed by CuPy on the current GPU.
 
-    `x` and `labels` are arrays in main memory, and so is the result; `labels` are not checked.
+    `x` and `labels` are arrays in main memory, and so is the result; they are not checked.
     """
     import cupy
     from cupyx.scipy.sparse import coo_matrix
 
-    unit_ND, labels_N = cupy.asarray(as_unit_rows(x)), cupy.asarray(labels)
-    n = len(labels_N)
-    shape = int(labels_N.max()) + 1, n
-    membership_KN = coo_matrix((cupy.ones(n), (labels_N, cupy.arange(n))), shape=shape).tocsr()
-    chosen = cupy.asnumpy(_closest(cupy, unit_ND, labels_N, membership_KN @ unit_ND))
-    return np.asarray(chosen, dtype=np.int64)
+    def closest(unit_ND: NDArray[np.float64], labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        unit, labels, n = cupy.asarray(unit_ND), cupy.asarray(labels_N), len(labels_N)
+        shape = int(labels_N.max()) + 1, n
+        members = coo_matrix((cupy.ones(n), (labels, cupy.arange(n))), shape=shape).tocsr()
+        found: NDArray[np.float64] = cupy.asnumpy(_closest(cupy, unit, labels, members @ unit))
+        return found
+
+    return _lowest_or(closest, as_matrix(x), np.asarray(labels))
+
+
+def _lowest_or(
+    closest: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]],
+    x: NDArray[Any],
+    labels_N: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the lowest row of clusters of one or two rows, and what a function finds of others."""
+    chosen_K = np.empty(labels_N.max() + 1, np.int64)
+    chosen_K[labels_N[::-1]] = np.arange(len(labels_N))[::-1]
+    rows = np.flatnonzero(np.bincount(labels_N)[labels_N] > 2)
+    if len(rows):
+        clusters, renumbered = np.unique(labels_N[rows], return_inverse=True)
+        chosen_K[clusters] = rows[closest(as_unit_rows(x, rows), renumbered).astype(np.int64)]
+    return chosen_K
 
 
 def _closest(xp: Any, unit_ND: Any, labels_N: Any, centres_KD: Any) -> Any:

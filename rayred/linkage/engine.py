@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
-from rayred.linkage.distinct import DistinctRows, distinct_rows
+from rayred.linkage.distinct import distinct_rows
 from rayred.linkage.farthest import FarthestPairs
 from rayred.linkage.lowered import (
     FLOAT32_ROUNDING,
@@ -139,9 +139,17 @@ def _cluster_batch(
     device = settings.torch_device()
     counts = [count for _, count in batch]
     with full_float32():
-        prepared = [distinct_rows(unit_rows(x, device, rows)) for rows, _ in batch]
-        needed = [len(p.unit) - count for p, count in zip(prepared, counts, strict=True)]
-        forest = _Forest(prepared, needed, settings, max_distance)
+        sizes = [len(rows) for rows, _ in batch]
+        every = torch.empty(sum(sizes), x.shape[1], dtype=torch.float64, device=device)
+        parts = torch.split(every, sizes)
+        for (rows, _), part in zip(batch, parts, strict=True):
+            unit_rows(x, device, rows, out=part)
+        prepared = [distinct_rows(part) for part in parts]
+        units = [p.unit for p in prepared]
+        needed = [len(unit) - count for unit, count in zip(units, counts, strict=True)]
+        if sum(map(len, units)) < len(every):
+            every = torch.cat(units)
+        forest = _Forest(every, [len(unit) for unit in units], needed, settings, max_distance)
         while forest.unfinished():
             forest.grow()
     for group, (p, count) in enumerate(zip(prepared, counts, strict=True)):
@@ -154,14 +162,14 @@ class _Forest:
 
     def __init__(
         self,
-        prepared: Sequence[DistinctRows],
+        unit: Tensor,
+        sizes: list[int],
         needed: Sequence[int],
         settings: EngineSettings,
         max_distance: float,
     ) -> None:
         device = settings.torch_device()
-        sizes = [len(p.unit) for p in prepared]
-        self.unit = torch.cat([p.unit for p in prepared])
+        self.unit = unit
         """(R, D) float64 rows of length 1, group after group."""
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
         """(G + 1,) the first row of each group, and R."""

@@ -28,6 +28,10 @@ from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
 
 FLOAT32_UNDERFLOW = 2.0**-126
 """Largest error of one operation whose result is below float32's range, also if it becomes 0."""
+CENTRED_BYTES = 2**19
+"""Size of the rows that are centred at a time on a CPU."""
+CUDA_CENTRED_BYTES = 2**28
+"""The same on a GPU."""
 GATHERED_BYTES = 2**20
 """Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
 CUDA_GATHERED_BYTES = 2**26
@@ -61,16 +65,26 @@ def cluster_factors(
     slack
         (K,) float32: the rounding error of an entry is at most the sum of those of its clusters.
     """
-    y_ND = unit_ND - unit_ND.mean(0)
-    q_N = y_ND.square().sum(1) / 2
-    y_KD, q_K = _cluster_means(y_ND, cluster_N, names_K), _cluster_means(q_N, cluster_N, names_K)
-    q_K1 = q_K.unsqueeze(1)
-    one_K1 = torch.ones_like(q_K1)
-    left = torch.cat([y_KD, -q_K1, -one_K1], 1).float()
-    right = torch.cat([y_KD, one_K1, q_K1], 1).float()
-    terms = unit_ND.shape[1] + 8
+    k, d = len(names_K), unit_ND.shape[1]
+    mean_D = unit_ND.mean(0)
+    left = torch.empty(k, d + 2, device=unit_ND.device, dtype=torch.float32)
+    q_N = unit_ND.new_empty(len(unit_ND))
+    # Some rows at a time, which stay in the processor's cache.
+    block = max(1, (CUDA_CENTRED_BYTES if unit_ND.is_cuda else CENTRED_BYTES) // (8 * d))
+    for first in range(0, len(unit_ND), block):
+        part = slice(first, first + block)
+        y_ND = unit_ND[part] - mean_D
+        if k == len(unit_ND):
+            left[part, :d] = y_ND
+        q_N[part] = y_ND.square_().sum(1) / 2
+    if k < len(unit_ND):
+        left[:, :d] = _cluster_means(unit_ND, cluster_N, names_K) - mean_D
+    q_K = _cluster_means(q_N, cluster_N, names_K)
+    right = left.clone()
+    left[:, d], left[:, d + 1] = -q_K, -1
+    right[:, d], right[:, d + 1] = 1, q_K
     # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 2 (q + q').
-    slack = terms * (FLOAT32_ROUNDING * 2 * q_K + FLOAT32_UNDERFLOW)
+    slack = (d + 8) * (FLOAT32_ROUNDING * 2 * q_K + FLOAT32_UNDERFLOW)
     return left, right, slack.float()
 
 

@@ -17,6 +17,10 @@ NOT_FINITE = "has a value that is NaN or infinite"
 ALL_ZERO = "is all zero: its cosine distance is undefined"
 FEW_COLUMNS = 16
 """Number of columns from which on sums of arrays are of whole columns."""
+SCALED_BYTES = 2**19
+"""Size of the rows that are scaled at a time on a CPU."""
+CUDA_SCALED_BYTES = 2**28
+"""The same on a GPU."""
 BLOCK_BYTES = 2**22
 """Size of the rows that are checked at a time."""
 
@@ -57,7 +61,10 @@ def _as_array(x: Tensor) -> NDArray[Any]:
 
 
 def unit_rows(
-    x: ArrayLike, device: torch.device | str = "cpu", rows: NDArray[np.int64] | None = None
+    x: ArrayLike,
+    device: torch.device | str = "cpu",
+    rows: NDArray[np.int64] | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Return rows of `x` scaled to length 1, (n, D) float64, with the same bits on any device.
 
@@ -70,6 +77,8 @@ def unit_rows(
         Device of the result.
     rows
         (n,) the rows to take; all of them by default.
+    out
+        (n, D) float64 on that device, which receives the result; by default a new tensor.
 
     Raises
     ------
@@ -79,16 +88,22 @@ def unit_rows(
     """
     array = as_matrix(x)
     # Sent to the device before it is widened: half precision is a quarter of the bytes.
-    unit = _as_tensor(array if rows is None else array[rows]).to(device).double()
-    # Scaled by the largest entry first, so that no square under- or overflows.
-    largest = unit.abs().amax(1, keepdim=True)
-    # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
-    for bad, problem in ((~largest.isfinite(), NOT_FINITE), (largest == 0, ALL_ZERO)):
-        if bad.any():
-            place = int(bad.squeeze(1).int().argmax())
-            raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
-    unit /= largest
-    unit /= sum_by_halves(unit.square()).sqrt_().unsqueeze(1)
+    taken = _as_tensor(array if rows is None else array[rows]).to(device)
+    unit = torch.empty(taken.shape, dtype=torch.float64, device=device) if out is None else out
+    # Some rows at a time, which stay in the processor's cache.
+    block = max(1, (CUDA_SCALED_BYTES if unit.is_cuda else SCALED_BYTES) // (8 * unit.shape[1]))
+    for first in range(0, len(unit), block):
+        part = unit[first : first + block]
+        part.copy_(taken[first : first + block])
+        # Scaled by the largest entry first, so that no square under- or overflows.
+        largest = part.abs().amax(1, keepdim=True)
+        # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
+        for bad, problem in ((~largest.isfinite(), NOT_FINITE), (largest == 0, ALL_ZERO)):
+            if bad.any():
+                place = first + int(bad.squeeze(1).int().argmax())
+                raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
+        part /= largest
+        part /= sum_by_halves(part.square()).sqrt_().unsqueeze(1)
     return unit
 
 

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from rayred.linkage import lowered as lowered_module
+from rayred.linkage import pairs
+from rayred.linkage import rows as linkage_rows
+from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered
 from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances, widen
-from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.rows import as_unit_rows, unit_rows
 from tests.linkage.example_rows import make_rows
 
 
@@ -29,6 +33,26 @@ def test_near_pairs_miss_none_and_add_few(strips):
     assert len(found) < 1.01 * len(near) + 5
 
 
+@pytest.mark.parametrize("clusters", [90, 40])
+def test_rows_taken_some_at_a_time_give_the_same_bits(monkeypatch, clusters):
+    x = make_rows("clustered", 90, 7, 3).astype(np.float16)
+    rows = np.arange(3, 90)
+    cluster = torch.arange(87) % clusters
+    found = []
+    for size in (2**20, 8 * 7 * 10):
+        monkeypatch.setattr(linkage_rows, "SCALED_BYTES", size)
+        monkeypatch.setattr(pairs, "CENTRED_BYTES", size)
+        monkeypatch.setattr(lowered_module, "ROUNDED_BYTES", size)
+        unit = unit_rows(x, rows=rows)
+        left, right, slack = cluster_factors(unit, cluster, cluster.unique())
+        found.append([unit, left, right, slack, *lowered(left, right, FLOAT32_ROUNDING)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    x[71] = 0
+    with pytest.raises(ValueError, match="row 71 is all zero"):
+        unit_rows(x, rows=rows)
+
+
 @pytest.mark.parametrize("far", [0, 1, 5])
 def test_far_rows_add_no_candidates_to_those_of_a_collapsed_class(far):
     rng = np.random.default_rng(0)
@@ -41,8 +65,8 @@ def test_far_rows_add_no_candidates_to_those_of_a_collapsed_class(far):
     near = set(zip(*(rows[distance <= limit].tolist() for rows in (a, b)), strict=True))
     left, right, slack = cluster_factors(unit, torch.arange(300), torch.arange(300))
     widen(left, right, slack)
-    pairs = near_pairs(left, right, limit, (64, 64))
-    found = {pair for i, j in pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
+    found_pairs = near_pairs(left, right, limit, (64, 64))
+    found = {pair for i, j in found_pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
     assert near <= found
     assert len(found) < 1.1 * len(near)
 
