@@ -34,7 +34,8 @@ def test_config_has_all_defaults_written_out(finished):
     config = yaml.safe_load((finished[0] / "config.yaml").read_text())
     assert config["train"]["steps"] == TINY["train"]["steps"]
     assert config["train"]["momentum"] == 0.9
-    assert config["linkage"] == {"method": "complete", "backend": "auto"}
+    defaults = {"method": "complete", "backend": "auto", "precision": "auto"}
+    assert config["linkage"] == defaults
     assert config["storage"] == "auto"
 
 
