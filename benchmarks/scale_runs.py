@@ -189,7 +189,7 @@ class Stages:
             self.rows,
             self.labels,
             KEEP,
-            Linkage(),
+            Linkage(precision="float32"),
             map=map,
             workers=processes,
             device="cpu",
@@ -200,7 +200,7 @@ class Stages:
         one = np.zeros(len(self.large), np.int64)
         most = len(one) if processes > 1 else SPREAD_ROWS
         options = {"workers": processes, "device": "cpu", "spread_rows": most}
-        grow_trees(self.large, one, KEEP, Linkage(), map=map, **options)  # type: ignore[arg-type]
+        grow_trees(self.large, one, KEEP, Linkage(precision="float32"), map=map, **options)  # type: ignore[arg-type]
 
 
 def _sweep(processes: int, trials: int) -> None:

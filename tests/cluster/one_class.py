@@ -29,7 +29,9 @@ def points() -> np.ndarray:
 
 def clustered(**how: object) -> str:
     """Return a digest of the tree of all rows as one class, its last bit included."""
-    trees = grow_trees(points(), np.zeros(ROWS, int), KEEP, Linkage(), device="cpu", **how)
+    trees = grow_trees(
+        points(), np.zeros(ROWS, int), KEEP, Linkage(precision="float32"), device="cpu", **how
+    )
     (tree,) = trees.trees
     return hashlib.sha256(tree.children.tobytes() + tree.heights.tobytes()).hexdigest()
 
