@@ -327,8 +327,11 @@ class _Forest:
     def _factors_that_pay(self, left: Tensor, right: Tensor, limit: float) -> tuple[Tensor, Tensor]:
         """Return float32 factors, or bfloat16 factors where these take less time."""
         m, precision, find = len(left), self.settings.precision, self.settings.find
-        is_tried = m >= LOWERED_FROM and lowering_pays(left.device, left.shape[1])
-        if precision == "float32" or (precision == "auto" and not is_tried):
+        if precision == "float32":
+            return left, right
+        if precision == "auto" and not (
+            m >= LOWERED_FROM and lowering_pays(left.device, self.unit.shape[1])
+        ):
             return left, right
         on_tensor_cores = left.is_cuda or (find is not None and m >= self.settings.find_from)
         low = lowered(left, right, TENSOR_CORE_ROUNDING if on_tensor_cores else FLOAT32_ROUNDING)

@@ -27,6 +27,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from rayred.linkage.rows import row_blocks
+
 EXTRA = 8
 """Columns beside the rows: two numbers in three parts each, and two pairs of norms."""
 ROUNDED = 16
@@ -35,10 +37,6 @@ FLOAT32_ROUNDING = 2.0**-24
 """Largest relative error of an addition in float32."""
 TENSOR_CORE_ROUNDING = 2.0**-22
 """The same of a GPU's tensor cores, which round towards 0 and drop bits of the smaller numbers."""
-ROUNDED_BYTES = 2**18
-"""Size of the rows that are rounded at a time on a CPU."""
-CUDA_ROUNDED_BYTES = 2**28
-"""The same on a GPU."""
 MARGIN = 1.01
 """Factor of the norms: more than the error of computing them, and than the sum's of their terms."""
 ROUNDED_UP = 1 + 2.0**-7
@@ -72,15 +70,12 @@ def lowered(left: Tensor, right: Tensor, rounding: float) -> tuple[Tensor, Tenso
         for _ in range(2)
     )
     norm_K, rest_K = left.new_empty(len(left)), left.new_empty(len(left))
-    # Some rows at a time, which stay in the processor's cache.
-    block = max(1, (CUDA_ROUNDED_BYTES if left.is_cuda else ROUNDED_BYTES) // (4 * d))
-    for first in range(0, len(left), block):
-        part = slice(first, first + block)
-        y_KD, h_KD = left[part, :d], low_right[part, :d]
+    for block in row_blocks(left):
+        y_KD, h_KD = left[block, :d], low_right[block, :d]
         h_KD.copy_(y_KD)
-        torch.neg(h_KD, out=low_left[part, :d])
-        norm_K[part] = torch.linalg.vector_norm(y_KD, dim=1)
-        rest_K[part] = torch.linalg.vector_norm(y_KD - h_KD, dim=1)
+        torch.neg(h_KD, out=low_left[block, :d])
+        norm_K[block] = torch.linalg.vector_norm(y_KD, dim=1)
+        rest_K[block] = torch.linalg.vector_norm(y_KD - h_KD, dim=1)
     norm_K = MARGIN * (norm_K + rest_K)  # of h, at most
     rest_K = MARGIN * rest_K
     low_left[:, d : d + 3] = _parts(-left[:, d], gamma)

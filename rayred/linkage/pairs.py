@@ -22,16 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.lowered import FLOAT32_ROUNDING
-from rayred.linkage.rows import sum_by_halves
+from rayred.linkage.rows import row_blocks, sum_by_halves
 from rayred.linkage.scanning import entries_from, entries_upto
 from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
 
 FLOAT32_UNDERFLOW = 2.0**-126
 """Largest error of one operation whose result is below float32's range, also if it becomes 0."""
-CENTRED_BYTES = 2**19
-"""Size of the rows that are centred at a time on a CPU."""
-CUDA_CENTRED_BYTES = 2**28
-"""The same on a GPU."""
 GATHERED_BYTES = 2**20
 """Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
 CUDA_GATHERED_BYTES = 2**26
@@ -69,16 +65,14 @@ def cluster_factors(
     mean_D = unit_ND.mean(0)
     left = torch.empty(k, d + 2, device=unit_ND.device, dtype=torch.float32)
     q_N = unit_ND.new_empty(len(unit_ND))
-    # Some rows at a time, which stay in the processor's cache.
-    block = max(1, (CUDA_CENTRED_BYTES if unit_ND.is_cuda else CENTRED_BYTES) // (8 * d))
-    for first in range(0, len(unit_ND), block):
-        part = slice(first, first + block)
-        y_ND = unit_ND[part] - mean_D
-        if k == len(unit_ND):
-            left[part, :d] = y_ND
-        q_N[part] = y_ND.square_().sum(1) / 2
-    if k < len(unit_ND):
-        left[:, :d] = _cluster_means(unit_ND, cluster_N, names_K) - mean_D
+    singles = k == len(unit_ND)
+    y_ND = left[:, :d] if singles else torch.empty_like(unit_ND)
+    for block in row_blocks(unit_ND):
+        centred = unit_ND[block] - mean_D
+        y_ND[block] = centred
+        q_N[block] = centred.square_().sum(1) / 2
+    if not singles:  # means of centred rows: where all lie close together, others lose digits
+        left[:, :d] = _cluster_means(y_ND, cluster_N, names_K)
     q_K = _cluster_means(q_N, cluster_N, names_K)
     right = left.clone()
     left[:, d], left[:, d + 1] = -q_K, -1

@@ -5,6 +5,7 @@ Legend: N rows, n rows taken of them, D dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,10 +18,10 @@ NOT_FINITE = "has a value that is NaN or infinite"
 ALL_ZERO = "is all zero: its cosine distance is undefined"
 FEW_COLUMNS = 16
 """Number of columns from which on sums of arrays are of whole columns."""
-SCALED_BYTES = 2**19
-"""Size of the rows that are scaled at a time on a CPU."""
-CUDA_SCALED_BYTES = 2**28
-"""The same on a GPU."""
+CACHED_BYTES = 2**19
+"""Size in float64 of the rows that are worked on at a time on a CPU: they stay in its cache."""
+CUDA_CACHED_BYTES = 2**28
+"""The same on a GPU, whose memory they bound."""
 BLOCK_BYTES = 2**22
 """Size of the rows that are checked at a time."""
 
@@ -90,21 +91,27 @@ def unit_rows(
     # Sent to the device before it is widened: half precision is a quarter of the bytes.
     taken = _as_tensor(array if rows is None else array[rows]).to(device)
     unit = torch.empty(taken.shape, dtype=torch.float64, device=device) if out is None else out
-    # Some rows at a time, which stay in the processor's cache.
-    block = max(1, (CUDA_SCALED_BYTES if unit.is_cuda else SCALED_BYTES) // (8 * unit.shape[1]))
-    for first in range(0, len(unit), block):
-        part = unit[first : first + block]
-        part.copy_(taken[first : first + block])
+    for block in row_blocks(unit):
+        part = unit[block]
+        part.copy_(taken[block])
         # Scaled by the largest entry first, so that no square under- or overflows.
         largest = part.abs().amax(1, keepdim=True)
         # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
         for bad, problem in ((~largest.isfinite(), NOT_FINITE), (largest == 0, ALL_ZERO)):
             if bad.any():
-                place = first + int(bad.squeeze(1).int().argmax())
+                place = block.start + int(bad.squeeze(1).int().argmax())
                 raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
         part /= largest
         part /= sum_by_halves(part.square()).sqrt_().unsqueeze(1)
     return unit
+
+
+def row_blocks(rows_ND: Tensor) -> Iterator[slice]:
+    """Yield slices of (N, D) rows, of which each fits into the processor's cache as float64."""
+    size = CUDA_CACHED_BYTES if rows_ND.is_cuda else CACHED_BYTES
+    count = max(1, size // (8 * rows_ND.shape[1]))
+    for first in range(0, len(rows_ND), count):
+        yield slice(first, min(first + count, len(rows_ND)))
 
 
 def as_unit_rows(x: ArrayLike, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:

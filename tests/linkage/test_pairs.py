@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from rayred.linkage import lowered as lowered_module
-from rayred.linkage import pairs
 from rayred.linkage import rows as linkage_rows
 from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered
 from rayred.linkage.pairs import cluster_factors, even_strips, near_pairs, pair_distances, widen
@@ -40,9 +38,7 @@ def test_rows_taken_some_at_a_time_give_the_same_bits(monkeypatch, clusters):
     cluster = torch.arange(87) % clusters
     found = []
     for size in (2**20, 8 * 7 * 10):
-        monkeypatch.setattr(linkage_rows, "SCALED_BYTES", size)
-        monkeypatch.setattr(pairs, "CENTRED_BYTES", size)
-        monkeypatch.setattr(lowered_module, "ROUNDED_BYTES", size)
+        monkeypatch.setattr(linkage_rows, "CACHED_BYTES", size)
         unit = unit_rows(x, rows=rows)
         left, right, slack = cluster_factors(unit, cluster, cluster.unique())
         found.append([unit, left, right, slack, *lowered(left, right, FLOAT32_ROUNDING)])
@@ -51,6 +47,17 @@ def test_rows_taken_some_at_a_time_give_the_same_bits(monkeypatch, clusters):
     x[71] = 0
     with pytest.raises(ValueError, match="row 71 is all zero"):
         unit_rows(x, rows=rows)
+
+
+def test_mean_distances_keep_their_digits_where_all_rows_lie_close_together():
+    """At distances of 1e-22, of rows whose numbers differ in their last six digits only."""
+    x = 1 + 1e-10 * np.random.default_rng(0).random((60, 3))
+    unit, cluster = torch.from_numpy(as_unit_rows(x)), torch.arange(60) // 3 * 3
+    left, right, slack = cluster_factors(unit, cluster, cluster.unique())
+    widen(left, right, slack)
+    i, j = (torch.arange(60).repeat_interleave(60), torch.arange(60).repeat(60))
+    mean = pair_distances(unit, i, j).view(20, 3, 20, 3).mean((1, 3))
+    assert (-(left.double() @ right.double().T) <= mean).all()
 
 
 @pytest.mark.parametrize("far", [0, 1, 5])
@@ -65,8 +72,8 @@ def test_far_rows_add_no_candidates_to_those_of_a_collapsed_class(far):
     near = set(zip(*(rows[distance <= limit].tolist() for rows in (a, b)), strict=True))
     left, right, slack = cluster_factors(unit, torch.arange(300), torch.arange(300))
     widen(left, right, slack)
-    found_pairs = near_pairs(left, right, limit, (64, 64))
-    found = {pair for i, j in found_pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
+    pairs = near_pairs(left, right, limit, (64, 64))
+    found = {pair for i, j in pairs for pair in zip(i.tolist(), j.tolist(), strict=True)}
     assert near <= found
     assert len(found) < 1.1 * len(near)
 
