@@ -19,6 +19,9 @@ from rayred.errors import RayredError
 from rayred.interrupts import SIGNALS
 from rayred.traces import reason_of, write_trace
 
+AGAIN_SECONDS = 0.1
+"""How long after its interrupt was lost a signal is sent again."""
+
 
 def run_command(command: Callable[[], int]) -> int:
     """Run a command as this process.
@@ -47,8 +50,8 @@ def run_command(command: Callable[[], int]) -> int:
             return error.exit_code
         say(f"rayred: unexpected {reason_of(error)}; {write_trace(error)}")
         return 1
-    # Python drops an interrupt that is raised where an object is collected, and a signal to the
-    # whole process group ends Ray at the same time: what fails then fails by the signal.
+    # Others turn an interrupt into an error, and who signals all processes ends Ray at the same
+    # time: what fails after a signal fails by it.
     return _interrupted(received) if code and received else code
 
 
@@ -129,17 +132,33 @@ def _signals_raised(received: list[int]) -> Iterator[None]:
         yield  # Python allows no handlers here
         return
 
+    again: list[threading.Timer] = []
+
     def handle(number: int, _: Any) -> None:
         received.append(number)
         # Some send it twice, such as timeout(1): the second would cut the end short.
-        if len(received) == 1:
+        if len(received) == 1 or again:
+            again.clear()
             raise KeyboardInterrupt
+
+    def note(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+            return
+        # Python drops what is raised where an object is being collected: send the signal again.
+        number = received[0] if received else signal.SIGINT
+        again.append(threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number)))
+        again[-1].start()
 
     # As with nohup(1), what is ignored stays ignored.
     heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heeded}
+    hook, sys.unraisablehook = sys.unraisablehook, note
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        for timer in again:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -9,11 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 import ray
+from ray._private import services
+from ray._private.utils import detect_fate_sharing_support
 
 from rayred.errors import ConfigError, RayredError
 from rayred.machines.answering import check_node_of
@@ -136,7 +139,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         own = WORKER_SETTINGS if target == "local" else _ASK_ONCE
         with _environment(_RAY_SETTINGS | own):
             try:
-                with _callers_sigterm(), _nothing_half_started():
+                with _callers_sigterm(), _own_process_groups(), _nothing_half_started():
                     _init(target)
                 with servers_watched():
                     yield describe_cluster()
@@ -189,6 +192,22 @@ def _callers_sigterm() -> Iterator[None]:
         handler(signal.SIGTERM, None)
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Start Ray's servers where a signal to the process group of this process does not reach them.
+
+    The shell, timeout(1) and a closed terminal signal whole groups. Ray ends a process with code 1
+    in the moment in which its raylet is gone: there is no time for a sentence.
+    """
+    start = services.ConsolePopen
+    if detect_fate_sharing_support():  # elsewhere Ray ends them by the group
+        services.ConsolePopen = partial(start, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = start
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_a_command_ends_with_the_code_of_the_signal(capsys, number):
     "outcome", [TrainingError("a worker is gone"), ValueError("unexpected"), 1], ids=str
 )
 def test_what_fails_after_a_signal_fails_by_it(capsys, outcome):
-    """The interrupt itself can be lost: Python drops it where an object is being collected."""
+    """Libraries turn an interrupt into an error of theirs."""
 
     def command() -> int:
         with suppress(KeyboardInterrupt):
@@ -65,6 +65,42 @@ def test_what_fails_after_a_signal_fails_by_it(capsys, outcome):
 
     assert run_command(command) == 128 + signal.SIGTERM
     assert capsys.readouterr().err == SENTENCE
+
+
+class Collected:
+    """Is told to end where Python drops what is raised."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_that_python_drops_comes_again(capsys, number):
+    def command() -> int:
+        Collected(number)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            time.sleep(0.01)
+        return 0
+
+    assert run_command(command) == 128 + number
+    assert capsys.readouterr().err == SENTENCE
+
+
+def test_what_python_drops_besides_is_left_to_it(capsys, monkeypatch):
+    dropped: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: dropped.append(str(one.exc_value)))
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError("in collecting")
+
+    assert run_command(lambda: bool(Faulty()) - 1) == 0
+    assert dropped == ["in collecting"]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_command_that_comes_to_its_end_in_spite_of_a_signal_is_done(capsys):
@@ -245,6 +281,27 @@ def test_a_run_in_its_sweep_is_ended_with_all_that_it_started(tmp_path, whole_gr
     runs = client.search_runs([client.get_experiment_by_name("rayred").experiment_id])
     (study_run,) = [run for run in runs if "rayred.trial" not in run.data.tags]
     assert study_run.info.status == "FAILED"
+
+
+GROUPS = """
+import os, psutil
+from rayred.machines.connect import connect
+with connect():
+    for one in psutil.Process().children(recursive=True):
+        print(one.name(), os.getpgid(one.pid) == os.getpgid(0))
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_process_group_does_not_reach_rays_servers():
+    """Their end ends this process silently, at once and with code 1."""
+    told = subprocess.run(
+        [sys.executable, "-c", GROUPS],
+        env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"},
+        capture_output=True, text=True, timeout=100, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert {"gcs_server False", "raylet False"} <= set(told)
+    assert not [line for line in told if line.endswith("True")]
 
 
 def starts_raylet(pid: int) -> bool:
