@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
-from rayred.linkage.distinct import distinct_rows
+from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs
 from rayred.linkage.lowered import (
     FLOAT32_ROUNDING,
@@ -42,6 +43,7 @@ from rayred.linkage.order import LowestPairs, ascending
 from rayred.linkage.pairs import cluster_factors, widen
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
+from rayred.linkage.threads import side_by_side
 from rayred.linkage.tree import Tree, check_distance, check_n_clusters
 
 BATCH_BYTES = 2**29
@@ -142,9 +144,11 @@ def _cluster_batch(
         sizes = [len(rows) for rows, _ in batch]
         every = torch.empty(sum(sizes), x.shape[1], dtype=torch.float64, device=device)
         parts = torch.split(every, sizes)
-        for (rows, _), part in zip(batch, parts, strict=True):
-            unit_rows(x, device, rows, out=part)
-        prepared = [distinct_rows(part) for part in parts]
+
+        def prepare(group: int) -> DistinctRows:
+            return distinct_rows(unit_rows(x, device, batch[group][0], out=parts[group]))
+
+        prepared = side_by_side(prepare, range(len(batch)), device)
         units = [p.unit for p in prepared]
         needed = [len(unit) - count for unit, count in zip(units, counts, strict=True)]
         if sum(map(len, units)) < len(every):
@@ -196,6 +200,8 @@ class _Forest:
         self.settings = settings
         self.max_distance = max_distance
         self.block = settings.block or (CUDA_BLOCK if device.type == "cuda" else CPU_BLOCK)
+        self.reporting = Lock()
+        """Held while progress is told: groups are worked on side by side."""
         self.merges: list[tuple[Tensor, Tensor, Tensor]] = []
         """Of each stage: the two clusters and the distance of every merge, by ascending rank."""
 
@@ -207,7 +213,8 @@ class _Forest:
         """Run one stage: raise t in every group that needs merges, and merge."""
         groups = (self.needed > 0).nonzero().squeeze(1).tolist()
         before = self.needed.tolist()
-        found = {group: self._near_clusters(group) for group in groups}
+        near = side_by_side(self._near_clusters, groups, self.unit.device)
+        found = dict(zip(groups, near, strict=True))
         for group, pairs in found.items():
             if pairs is None:
                 self._merge_all_pairs(group)
@@ -215,7 +222,7 @@ class _Forest:
         if not stages:
             return
         low, high, distance, i, j = FarthestPairs.joined(stages)
-        del found, pairs, stages
+        del near, found, pairs, stages
         order = ascending(distance, i, j)
         del i, j
         rank = torch.arange(len(order), device=order.device)
@@ -287,7 +294,8 @@ class _Forest:
     def _report(self, path: str, share: float) -> None:
         if self.settings.progress is not None:
             done = self.wanted - int(self.needed.clamp(min=0).sum())
-            self.settings.progress(f"{done:,} of {self.wanted:,} merges, {path}", share)
+            with self.reporting:
+                self.settings.progress(f"{done:,} of {self.wanted:,} merges, {path}", share)
 
     def _near_clusters(self, group: int) -> FarthestPairs | None:
         """Return the lowest pairs of clusters of a group, or `None` if all pairs are better.

@@ -20,10 +20,10 @@ the threshold is one unit in the last place higher.
 
 from __future__ import annotations
 
-import math
 import time
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,8 +47,8 @@ TRIED = (1024, 512)
 """Rows and columns of the products that are timed."""
 MOST_TRIED = 512
 """Most dimensions of them."""
-REPEATS = 4
-"""Of which the first loads what is needed, and the fastest counts."""
+ROUNDS = 10
+"""Of both products, of which the first loads what is needed, and the fastest counts."""
 PAYS = 0.7
 """Share of the time of a float32 product up to which a bfloat16 product is used."""
 
@@ -136,19 +136,21 @@ def added_share(
 def lowering_pays(device: torch.device, dimensions: int) -> bool:
     """Return whether products of bfloat16 factors are faster here than those of float32 factors."""
     d = min(dimensions, MOST_TRIED)
-    full = _product_seconds(torch.float32, d + 2, device)
-    return _product_seconds(torch.bfloat16, d + EXTRA, device) < PAYS * full
+    kinds = ((torch.float32, d + 2), (torch.bfloat16, d + EXTRA))
+    # In turn, so that other work on the machine slows both.
+    rounds = [[_product_seconds(*kind, device) for kind in kinds] for _ in range(ROUNDS)]
+    full, low = np.min(rounds, axis=0).tolist()
+    return bool(low < PAYS * full)
 
 
 def _product_seconds(dtype: torch.dtype, columns: int, device: torch.device) -> float:
-    """Return the least seconds of some products."""
+    """Return the seconds of a product."""
     left, right = (torch.ones(n, columns, dtype=dtype, device=device) for n in TRIED)
     out = torch.empty(TRIED, dtype=dtype, device=device)
-    best = math.inf
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        torch.mm(left, right.T, out=out)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    return best
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    torch.mm(left, right.T, out=out)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

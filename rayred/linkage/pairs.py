@@ -12,8 +12,10 @@ whatever the block size, the number of threads or the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rayred.linkage.lowered import FLOAT32_ROUNDING
+from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered_limit
 from rayred.linkage.rows import row_blocks, sum_by_halves
 from rayred.linkage.scanning import entries_from, entries_upto
 from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
@@ -32,6 +34,8 @@ GATHERED_BYTES = 2**20
 """Bytes of the rows gathered at a time to measure pairs on a CPU: they stay in the cache."""
 CUDA_GATHERED_BYTES = 2**26
 """The same on a GPU."""
+LOWERED_ROWS = 2
+"""Times the rows of a block in float32 that one in bfloat16 has, of as many bytes."""
 PARTS_A_THREAD = 2
 """Parts of the pairs to measure from which on another thread is worth its start."""
 
@@ -142,10 +146,17 @@ def near_pairs(
     """
     n = len(left)
     first, end = strip or (0, n)
-    rows, columns = min(block[0], n), min(block[1], n)
+    lowered = left.dtype == torch.bfloat16
+    height = block[0] * LOWERED_ROWS if lowered else block[0]
+    rows, columns = _even_length(end - first, height), min(block[1], n)
     # One buffer for all blocks: allocating each would take as long as the product.
     buffer = left.new_empty(rows * columns)
     near = torch.empty(rows * columns, dtype=torch.bool, device=left.device)
+    scan = (
+        partial(entries_upto, most=lowered_limit(limit))
+        if lowered
+        else partial(entries_from, least=-limit)
+    )
     for first_row in range(first, end, rows):
         for first_column in range(first_row, n, columns):
             right_block = right[first_column : first_column + columns]
@@ -154,17 +165,18 @@ def near_pairs(
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
-            mask = near[:entries].view(shape)
-            if left.dtype == torch.bfloat16:
-                i, j = entries_upto(product, limit, mask)
-            else:
-                i, j = entries_from(product, -limit, mask)
+            i, j = scan(product, mask=near[:entries].view(shape))
             i, j = i + first_row, j + first_column
             if first_column < first_row + rows:
                 upper = i < j
                 i, j = i[upper], j[upper]
             if len(i):
                 yield i, j
+
+
+def _even_length(n: int, most: int) -> int:
+    """Return into how many rows each n rows are cut, at most some, for parts of about one size."""
+    return max(1, math.ceil(n / max(1, math.ceil(n / most))))
 
 
 def pair_distances(unit_ND: Tensor, i_E: Tensor, j_E: Tensor) -> Tensor:

@@ -5,10 +5,9 @@ Legend: B rows and C columns of the block.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
-
-from rayred.linkage.lowered import lowered_limit
 
 FLAGGED = 0.06
 """Share of the rows that have a candidate from which on all rows are looked at again."""
@@ -34,39 +33,36 @@ def entries_from(product: Tensor, least: float, mask: Tensor) -> tuple[Tensor, T
     return _true_entries(mask)
 
 
-def entries_upto(product: Tensor, limit: float, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of the entries that may be within a limit; overwrites both tensors.
+def entries_upto(product: Tensor, most: int, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the entries whose bits are at most a number; overwrites both.
 
     Parameters
     ----------
     product
         (B, C) bfloat16, the product of factors of `rayred.linkage.lowered.lowered`.
-    limit
-        Largest distance wanted.
+    most
+        What `rayred.linkage.lowered.lowered_limit` returns.
     mask
         (B, C) booleans.
     """
-    most = lowered_limit(limit)
     bits = product.view(torch.int16)
     # To find the least entry of each row is the fastest way to leave most rows alone.
     rows = (bits.amin(1) <= most).nonzero().squeeze(1)
     if len(rows) > FLAGGED * len(bits):
         mask.copy_(bits.le_(most))
         return _true_entries(mask)
-    i, j = (bits[rows] <= most).nonzero(as_tuple=True)
+    i, j = _true_entries(bits[rows] <= most)
     return rows[i], j
 
 
 def _true_entries(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of the true entries of a mask that is false nearly everywhere.
+    """Return rows and columns of the true entries of a contiguous mask, as `nonzero` does.
 
-    The same as ``mask.nonzero(as_tuple=True)``, but reads eight entries at a time first.
+    NumPy finds them in a fraction of the time that torch takes, as long as they are few.
     """
-    width = mask.shape[1]
-    if width % 8:
-        i, j = mask.nonzero(as_tuple=True)
-        return i, j
-    words = mask.view(torch.int64).flatten().nonzero().squeeze(1)
-    word, byte = mask.flatten().view(-1, 8)[words].nonzero(as_tuple=True)
-    entry = words[word] * 8 + byte
-    return entry // width, entry % width
+    flat, width = mask.view(-1), mask.shape[1]
+    if mask.is_cuda:
+        places = flat.nonzero().squeeze(1)
+    else:
+        places = torch.from_numpy(np.flatnonzero(flat.numpy()))
+    return places // width, places % width

@@ -61,7 +61,7 @@ class EngineSettings:
     """Called with what is being done and the share of it, 0 to 1, that is done, for example with
     "1,200 of 9,000 merges, near pairs of 8,800 clusters" and 0.25. All groups that are clustered
     side by side count together; other stages are "31,000 near pairs", which are merged, and "all
-    pairs of 5,000 rows"."""
+    pairs of 5,000 rows". It may be called by other threads, but by one at a time."""
 
     def __post_init__(self) -> None:
         if self.first_distance is not None and not 0 <= self.first_distance < math.inf:

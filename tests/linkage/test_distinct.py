@@ -36,11 +36,12 @@ KINDS = ("opposite", "codes", "one-hot", "k-of-n", "integers", "three")
 
 
 @pytest.mark.parametrize("hashes", ["own", "few", "one"])
+@pytest.mark.parametrize("first_columns", [1, 3, 32])
 @given(
     kind=st.sampled_from(KINDS), n=st.integers(1, 60), d=st.integers(1, 6), seed=st.integers(0, 999)
 )
 @settings(max_examples=60, deadline=None)
-def test_each_row_is_paired_with_the_equal_row_before_it(hashes, kind, n, d, seed):
+def test_each_row_is_paired_with_the_equal_row_before_it(hashes, first_columns, kind, n, d, seed):
     x = few_values(kind, n, d, seed)
     unit = as_unit_rows(x) + 0.0  # without −0.0
     expected, last = [], {}
@@ -50,6 +51,7 @@ def test_each_row_is_paired_with_the_equal_row_before_it(hashes, kind, n, d, see
         if before is not None:
             expected.append([row, before])
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distinct, "FIRST_COLUMNS", first_columns)
         if hashes != "own":
             plain = distinct._hashes
             patch.setattr(

@@ -122,6 +122,35 @@ def test_tree_does_not_depend_on_blocks_threads_first_distance_or_company(share)
         assert np.array_equal(tree.children, complete_linkage(x[rows], count).children)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_groups_side_by_side_make_the_same_trees(threads):
+    x = make_rows("clustered", 3000, 80, 1)
+    groups = [np.arange(first, 3000, 20) for first in range(19)] + [np.arange(40)]
+    counts = [len(rows) // 3 for rows in groups]
+    told: list[str] = []
+    told_by = EngineSettings(progress=lambda text, _: told.append(text))
+    with torch.inference_mode():  # of this thread alone
+        plain = list(linkage_trees(x, groups, counts, settings=told_by))
+        said, told[:] = set(told), []
+        torch.set_num_threads(threads)
+        together = list(linkage_trees(x, groups, counts, settings=told_by))
+    assert torch.get_num_threads() == threads
+    assert set(told) == said
+    for one, other in zip(plain, together, strict=True):
+        assert np.array_equal(one.children, other.children)
+        assert np.array_equal(one.heights, other.heights)
+
+
+def test_of_groups_side_by_side_the_first_bad_row_is_named():
+    x = make_rows("uniform", 400, 8, 1)
+    x[[237, 93, 391]] = np.nan
+    torch.set_num_threads(2)
+    groups = np.array_split(np.arange(400), 40)
+    with pytest.raises(ValueError, match="row 93 has a value that is NaN or infinite"):
+        list(linkage_trees(x, groups, [5] * 40))
+    assert torch.get_num_threads() == 2
+
+
 def test_small_batches_make_the_same_trees(monkeypatch):
     x = make_rows("clustered", 500, 8, 1)
     groups = [np.arange(start, start + 50) for start in range(0, 500, 50)]

@@ -1,0 +1,46 @@
+"""Groups worked on side by side, each by its own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+ITEMS_A_THREAD = 4
+"""Fewest items for each thread: while the last ones are worked on, others have nothing to do."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def side_by_side(
+    work: Callable[[Item], Result], items: Sequence[Item], device: torch.device
+) -> list[Result]:
+    """Return the results of some work on every item, in their order.
+
+    On a CPU, some items are worked on at a time, and share the threads that torch may use here.
+    torch would share every small step among its threads, which takes longer.
+
+    Parameters
+    ----------
+    work
+        Called with one item, in any order; on a CPU, in a thread.
+    items
+        The items.
+    device
+        Where the work computes.
+    """
+    threads = torch.get_num_threads()
+    workers = 1 if device.type == "cuda" else min(threads, len(items) // ITEMS_A_THREAD)
+    if workers < 2:
+        return [work(item) for item in items]
+    try:
+        # Each thread has a number of its own.
+        with ThreadPoolExecutor(
+            workers, "rayred", torch.set_num_threads, (threads // workers,)
+        ) as pool:
+            return list(pool.map(work, items))
+    finally:
+        torch.set_num_threads(threads)  # that of threads which start later
