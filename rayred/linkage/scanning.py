@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FLAGGED = 0.06
+FLAGGED = 0.2
 """Share of the rows that have a candidate from which on all rows are looked at again."""
 
 
