@@ -3,7 +3,8 @@
 Each measurement runs in a process of its own, rivals in the same call, and reports wall time and
 the peak memory above that of its input; short work is repeated, and its best time counts. Data of
 three kinds, d = 64: `uniform` directions, `clustered` (50 rows a cluster, of very different widths)
-and `collapsed` (one direction with a little noise, as in a class of a network trained to the end).
+and `collapsed` (one direction with a little noise, as in a class of a network trained to the end);
+and `ten classes`, ten directions with noise, as all classes together are.
 
     .venv/bin/python -m benchmarks.linkage            # all but the two largest: some minutes
     .venv/bin/python -m benchmarks.linkage --large    # a million rows, and ImageNet's shape
@@ -57,6 +58,8 @@ def make_rows(kind: str, n: int, d: int = DIMENSIONS) -> NDArray[np.float32]:
         return _worst_rows(kind, n).astype(np.float32)
     if kind == "uniform":
         return noise
+    if kind == "ten classes":
+        return rng.standard_normal((10, d), np.float32)[rng.integers(0, 10, n)] + 0.1 * noise
     if kind == "clustered":
         centres = rng.standard_normal((max(1, n // 50), d), dtype=np.float32)
         width = rng.exponential(0.3, (n, 1)).astype(np.float32)
@@ -293,7 +296,7 @@ def measure_all() -> list[dict[str, Any]]:
     for kind in KINDS:
         for name in ("rayred, 10 classes", "scikit-learn, 10 classes"):
             rows.append(measure(name, kind, 50_000, [0.9, 0.7, 0.5]))
-    return rows + [measure("rayred", kind, 100_000, [0.9]) for kind in KINDS[1:]]
+    return rows + [measure("rayred", kind, 100_000, [0.9]) for kind in (*KINDS[1:], "ten classes")]
 
 
 def measure_worst() -> list[dict[str, Any]]:

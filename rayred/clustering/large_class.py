@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.clustering.maps import TASKS_A_WORKER, Map
+from rayred.linkage.boxes import Boxes
 from rayred.linkage.pairs import even_strips, near_pairs
 
 
@@ -32,6 +33,7 @@ class PairFinder:
         right: Tensor,
         limit: float,
         block: tuple[int, int],
+        boxes: Boxes | None,
         most: int,
         report: Callable[[float], None],
     ) -> tuple[Tensor, Tensor] | None:
@@ -41,7 +43,7 @@ class PairFinder:
         """
         strips = even_strips(len(left), TASKS_A_WORKER * self.workers)
         factors = tuple(_as_numbers(factor) for factor in (left, right))
-        find = partial(_pairs_of_strip, factors, limit, block, most, self.device)
+        find = partial(_pairs_of_strip, factors, limit, block, boxes, most, self.device)
         parts = []
         found = 0
         for part in self.map(find, strips):
@@ -66,6 +68,7 @@ def _pairs_of_strip(
     factors: tuple[NDArray[np.generic], ...],
     limit: float,
     block: tuple[int, int],
+    boxes: Boxes | None,
     most: int,
     device: str | None,
     strip: tuple[int, int],
@@ -81,7 +84,7 @@ def _pairs_of_strip(
     i: list[Tensor] = [torch.empty(0, dtype=torch.int64, device="cpu")]
     j = i.copy()
     found = 0
-    for rows, columns in near_pairs(left, right, limit, block, strip):
+    for rows, columns in near_pairs(left, right, limit, block, strip, boxes):
         found += len(rows)
         if found > most:
             return None

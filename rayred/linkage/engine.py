@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
+from rayred.linkage.boxes import Boxes
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs
@@ -60,6 +61,8 @@ takes 5 to 19. Where all rows lie close together it takes far more, which the fi
 """
 LOWERED_FROM = 512
 """Number of clusters from which on products in bfloat16 may pay, and clusters to a sampled one."""
+MOST_NEAR = 0.7
+"""Largest share of the pairs of rows in boxes that are near for which these are used."""
 MOST_ADDED = 0.003
 """Most pairs, as a share of all, that bfloat16 products may add to those to be measured.
 
@@ -312,9 +315,13 @@ class _Forest:
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
+        boxes = self._boxes_that_pay(left, limit) if len(names) == len(unit) else None
+        if boxes is not None:
+            order = boxes.order.to(unit.device)
+            names, left, right = names[order], left[order], right[order]
         left, right = self._factors_that_pay(left, right, limit)
         floor = math.nextafter(self.threshold[group], math.inf)
-        clusters = Clusters(unit, cluster, names, left, right, floor)
+        clusters = Clusters(unit, cluster, names, left, right, floor, boxes)
 
         def near() -> LowestPairs | None:
             lowest = LowestPairs(limit, self._pairs_that_fit(group))
@@ -331,6 +338,13 @@ class _Forest:
         return FarthestPairs(
             found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
+
+    def _boxes_that_pay(self, left: Tensor, limit: float) -> Boxes | None:
+        """Return boxes of rows, if enough of them are far apart."""
+        if len(left) < self.settings.boxes_from or limit == ABOVE_ALL:
+            return None
+        boxes = Boxes.of(left[:, :-2])
+        return boxes if boxes.share_near(limit, self.block[0]) <= MOST_NEAR else None
 
     def _factors_that_pay(self, left: Tensor, right: Tensor, limit: float) -> tuple[Tensor, Tensor]:
         """Return float32 factors, or bfloat16 factors where these take less time."""
@@ -377,7 +391,8 @@ class _Forest:
         find = self.settings.find if count >= self.settings.find_from else None
         if find is not None:
             factors = clusters.left, clusters.right
-            pairs = find(*factors, lowest.limit, self.block, lowest.most, report)
+            most = lowest.most
+            pairs = find(*factors, lowest.limit, self.block, clusters.boxes, most, report)
             if pairs is not None:
                 measure(clusters, lowest, [pairs], self.block)
                 return True

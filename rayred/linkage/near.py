@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rayred.linkage.boxes import Boxes
 from rayred.linkage.farthest import farthest_pairs
 from rayred.linkage.order import LowestPairs
 from rayred.linkage.pairs import even_strips, near_pairs
@@ -31,13 +32,15 @@ class Clusters:
     cluster: Tensor
     """(N,) int64, the cluster of every row, identified by its lowest row."""
     names: Tensor
-    """(K,) int64 ascending, the clusters."""
+    """(K,) int64, the clusters, in the order of the factors."""
     left: Tensor
     """A factor of K rows, as `rayred.linkage.pairs.near_pairs` takes it."""
     right: Tensor
     """The other factor."""
     floor: float
     """No two clusters are closer than this."""
+    boxes: Boxes | None = None
+    """Of the clusters, which are single rows, in the order of the boxes."""
 
 
 def find_near(
@@ -77,7 +80,7 @@ def find_near(
     count = 0
     while strips:
         first, end = strips.pop()
-        if lowest.has_none_from(int(clusters.names[first]), clusters.floor):
+        if lowest.has_none_from(int(clusters.names[first:].min()), clusters.floor):
             break
         room = (lowest.most // 2 if most is None else most) - count
         found = _candidates(clusters, lowest.limit, block, (first, end), room)
@@ -110,6 +113,8 @@ def measure(
     a = names[torch.cat([none, *(i for i, _ in candidates)])]
     b = names[torch.cat([none, *(j for _, j in candidates)])]
     candidates.clear()
+    if clusters.boxes is not None:
+        a, b = torch.minimum(a, b), torch.maximum(a, b)
     lowest.add(farthest_pairs(clusters.unit, clusters.cluster, a, b, lowest.limit, block))
 
 
@@ -119,7 +124,7 @@ def _candidates(
     """Return the candidates of a strip of rows; if there are more than `most`, `None`."""
     found = []
     count = 0
-    for i, j in near_pairs(clusters.left, clusters.right, limit, block, strip):
+    for i, j in near_pairs(clusters.left, clusters.right, limit, block, strip, clusters.boxes):
         found.append((i, j))
         count += len(i)
         if count > most:

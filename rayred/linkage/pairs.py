@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rayred.linkage.boxes import Boxes
 from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered_limit
 from rayred.linkage.rows import row_blocks, sum_by_halves
 from rayred.linkage.scanning import entries_from, entries_upto
@@ -124,6 +125,7 @@ def near_pairs(
     limit: float,
     block: tuple[int, int],
     strip: tuple[int, int] | None = None,
+    boxes: Boxes | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the pairs i < j that may be within `limit`, by the product of two factors.
 
@@ -138,6 +140,9 @@ def near_pairs(
         Rows and columns of the product that are in memory at a time.
     strip
         The first i and the one after the last; by default all.
+    boxes
+        Of the rows of the factors, which are in their order: boxes that are far apart are not
+        multiplied.
 
     Yields
     ------
@@ -147,7 +152,8 @@ def near_pairs(
     n = len(left)
     first, end = strip or (0, n)
     lowered = left.dtype == torch.bfloat16
-    height = block[0] * LOWERED_ROWS if lowered else block[0]
+    # The fewer rows are looked at together, the fewer boxes are near one of them.
+    height = block[0] * LOWERED_ROWS if lowered and boxes is None else block[0]
     rows, columns = _even_length(end - first, height), min(block[1], n)
     # One buffer for all blocks: allocating each would take as long as the product.
     buffer = left.new_empty(rows * columns)
@@ -158,20 +164,32 @@ def near_pairs(
         else partial(entries_from, least=-limit)
     )
     for first_row in range(first, end, rows):
-        for first_column in range(first_row, n, columns):
-            right_block = right[first_column : first_column + columns]
+        last_row = min(first_row + rows, end)
+        for places in _columns(n, columns, limit, boxes, (first_row, last_row)):
+            first_column, end_column = int(places[0]), int(places[-1]) + 1
+            together = len(places) == end_column - first_column
+            taken = slice(first_column, end_column) if together else places.to(right.device)
+            right_block = right[taken]
             # Rows past the last column have no pair i < j in this block.
-            left_block = left[first_row : min(first_row + rows, end, first_column + columns)]
+            left_block = left[first_row : min(last_row, end_column)]
             shape = len(left_block), len(right_block)
             entries = shape[0] * shape[1]
             product = torch.mm(left_block, right_block.T, out=buffer[:entries].view(shape))
             i, j = scan(product, mask=near[:entries].view(shape))
-            i, j = i + first_row, j + first_column
-            if first_column < first_row + rows:
+            i, j = i + first_row, j + first_column if isinstance(taken, slice) else taken[j]
+            if first_column < last_row:
                 upper = i < j
                 i, j = i[upper], j[upper]
             if len(i):
                 yield i, j
+
+
+def _columns(
+    n: int, columns: int, limit: float, boxes: Boxes | None, rows: tuple[int, int]
+) -> tuple[Tensor, ...]:
+    """Return the columns that some rows are multiplied with, not before the first row, in parts."""
+    near = torch.arange(rows[0], n, device="cpu") if boxes is None else boxes.near(limit, *rows)
+    return torch.split(near, columns)
 
 
 def _even_length(n: int, most: int) -> int:

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from rayred.linkage.boxes import Boxes
+
 Precision: TypeAlias = Literal["auto", "bfloat16", "float32"]
 PRECISIONS = get_args(Precision)
 PairFinder: TypeAlias = (
-    "Callable[[Tensor, Tensor, float, tuple[int, int], int, Callable[[float], None]],"
-    " tuple[Tensor, Tensor] | None]"
+    "Callable[[Tensor, Tensor, float, tuple[int, int], Boxes | None, int,"
+    " Callable[[float], None]], tuple[Tensor, Tensor] | None]"
 )
 """A function that finds all near pairs of a group, for example on several machines.
 
-It is called with the arguments ``left, right, limit, block`` of `rayred.linkage.pairs.near_pairs`,
-two factors of K rows in float32 or bfloat16 among them; the largest number of pairs that fit into
+It is called with ``left, right, limit, block, boxes`` of `rayred.linkage.pairs.near_pairs`, two
+factors of K rows in float32 or bfloat16 among them; the largest number of pairs that fit into
 memory; and a function to call with the share that is done, 0 to 1. It returns i and j, two (E,)
 int64 tensors: all pairs that `near_pairs` would yield, in any order. If they do not fit, it returns
 `None`, and the engine finds the lowest that do.
@@ -48,6 +50,8 @@ class EngineSettings:
     precision: Precision = "auto"
     """Of the products that find pairs which may be near, all of which are measured in float64.
     auto: bfloat16 where this machine multiplies it faster and it adds few such pairs."""
+    boxes_from: int = 20_000
+    """Number of rows of a group from which on those that are far apart may be told by boxes."""
     pairs_bytes: int = 2**31
     """Memory that pairs may take, beside the rows. A group whose near pairs are a large share of
     all its pairs is merged from all at once if these fit: 2 GiB are enough for 10,000 rows. Of a

@@ -202,12 +202,13 @@ def test_large_groups_are_given_to_the_finder_of_the_settings():
     x = make_rows("clustered", 300, 8, 2)
     sizes = []
 
-    def find(left, right, limit, block, most, report):
+    def find(left, right, limit, block, boxes, most, report):
         sizes.append(len(left))
         assert most >= len(left)
         report(0.5)
         i, j = (
-            torch.cat(parts) for parts in zip(*near_pairs(left, right, limit, block), strict=True)
+            torch.cat(parts)
+            for parts in zip(*near_pairs(left, right, limit, block, None, boxes), strict=True)
         )
         return i.flip(0), j.flip(0)
 
@@ -253,11 +254,11 @@ def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
     expected = complete_linkage(x, 300)
     tried = []
 
-    def too_large(left, right, limit, block, strip):
+    def too_large(left, right, limit, block, strip, boxes):
         tried.append(block)
         if block[0] > 300:
             raise torch.OutOfMemoryError
-        return near_pairs(left, right, limit, block, strip)
+        return near_pairs(left, right, limit, block, strip, boxes)
 
     monkeypatch.setattr(near, "near_pairs", too_large)
     tree = complete_linkage(x, 300, settings=EngineSettings(block=(2048, 4096)))
