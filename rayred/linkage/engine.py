@@ -27,21 +27,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
-from rayred.linkage.boxes import Boxes
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
 from rayred.linkage.distinct import DistinctRows, distinct_rows
 from rayred.linkage.farthest import FarthestPairs
-from rayred.linkage.lowered import (
-    FLOAT32_ROUNDING,
-    TENSOR_CORE_ROUNDING,
-    added_share,
-    lowered,
-    lowering_pays,
-)
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
 from rayred.linkage.near import Clusters, find_near, measure
 from rayred.linkage.order import LowestPairs, ascending
 from rayred.linkage.pairs import cluster_factors, widen
+from rayred.linkage.products import products_that_pay
 from rayred.linkage.rows import unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.threads import side_by_side
@@ -58,15 +51,6 @@ FIRST_DENSITY = 130.0
 
 Measured: merging a tenth takes 0.25 near rows in uniform data and 1 in clustered data, merging half
 takes 5 to 19. Where all rows lie close together it takes far more, which the first stage shows.
-"""
-LOWERED_FROM = 512
-"""Number of clusters from which on products in bfloat16 may pay, and clusters to a sampled one."""
-MOST_NEAR = 0.7
-"""Largest share of the pairs of rows in boxes that are near for which these are used."""
-MOST_ADDED = 0.003
-"""Most pairs, as a share of all, that bfloat16 products may add to those to be measured.
-
-To measure one takes as long as what they save on 250 or more entries.
 """
 PAIRS_A_STAGE = 2**23
 """About the number of pairs of clusters that a stage looks for in a group; bounds its memory."""
@@ -315,11 +299,12 @@ class _Forest:
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
-        boxes = self._boxes_that_pay(left, limit) if len(names) == len(unit) else None
+        single = len(names) == len(unit)
+        left, right, boxes = products_that_pay(
+            left, right, limit, self.settings, self.block[0] if single else None
+        )
         if boxes is not None:
-            order = boxes.order.to(unit.device)
-            names, left, right = names[order], left[order], right[order]
-        left, right = self._factors_that_pay(left, right, limit)
+            names = names[boxes.order.to(names.device)]
         floor = math.nextafter(self.threshold[group], math.inf)
         clusters = Clusters(unit, cluster, names, left, right, floor, boxes)
 
@@ -338,31 +323,6 @@ class _Forest:
         return FarthestPairs(
             found.a + first, found.b + first, found.distance, found.i + first, found.j + first
         )
-
-    def _boxes_that_pay(self, left: Tensor, limit: float) -> Boxes | None:
-        """Return boxes of rows, if enough of them are far apart."""
-        if len(left) < self.settings.boxes_from or limit == ABOVE_ALL:
-            return None
-        boxes = Boxes.of(left[:, :-2])
-        return boxes if boxes.share_near(limit, self.block[0]) <= MOST_NEAR else None
-
-    def _factors_that_pay(self, left: Tensor, right: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-        """Return float32 factors, or bfloat16 factors where these take less time."""
-        m, precision, find = len(left), self.settings.precision, self.settings.find
-        if precision == "float32":
-            return left, right
-        if precision == "auto" and not (
-            m >= LOWERED_FROM and lowering_pays(left.device, self.unit.shape[1])
-        ):
-            return left, right
-        on_tensor_cores = left.is_cuda or (find is not None and m >= self.settings.find_from)
-        low = lowered(left, right, TENSOR_CORE_ROUNDING if on_tensor_cores else FLOAT32_ROUNDING)
-        if precision == "bfloat16":
-            return low
-        sampled = min(SAMPLED_ROWS, m // LOWERED_FROM)
-        sample = torch.linspace(0, m - 1, sampled, dtype=torch.float64, device=left.device).long()
-        added = added_share((left, right), low, sample, limit)
-        return low if added <= MOST_ADDED else (left, right)
 
     def _pairs_that_fit(self, group: int) -> int:
         """Return the number of pairs of clusters of a group that are held at a time."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rayred.linkage import EngineSettings, complete_linkage, engine
+from rayred.linkage import EngineSettings, complete_linkage, products
 from rayred.linkage import boxes as boxes_module
 from rayred.linkage.boxes import Boxes
 from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered
@@ -118,7 +118,7 @@ def test_trees_are_those_without_boxes(monkeypatch, kind, keep, pairs_bytes):
     plain = EngineSettings(boxes_from=n + 1)
     in_boxes = EngineSettings(boxes_from=2, pairs_bytes=pairs_bytes, block=(128, 64))
     expected = complete_linkage(x, round(keep * n), settings=plain)
-    monkeypatch.setattr(engine, "MOST_NEAR", 2.0)
+    monkeypatch.setattr(products, "MOST_NEAR", 2.0)
     tree = complete_linkage(x, round(keep * n), settings=in_boxes)
     assert np.array_equal(tree.children, expected.children)
     assert np.array_equal(tree.heights, expected.heights)
@@ -133,4 +133,4 @@ def test_boxes_are_used_where_many_are_far_apart():
         unit = unit_rows(x)
         boxes = Boxes.of((unit - unit.mean(0)).float())
         share = boxes.share_near(0.01 if used else 0.4, 2048)
-        assert (share <= engine.MOST_NEAR) == used
+        assert (share <= products.MOST_NEAR) == used

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rayred.linkage import EngineSettings, complete_linkage, engine
+from rayred.linkage import EngineSettings, complete_linkage, products
 from rayred.linkage.lowered import (
     EXTRA,
     FLOAT32_ROUNDING,
@@ -156,7 +156,7 @@ def test_bfloat16_is_used_where_it_is_faster_and_adds_few_pairs(monkeypatch):
     loose = centres[rng.integers(0, 200, 1_100)] + 0.5 * rng.normal(size=(1_100, 32))
     close = rng.normal(size=(1_100, 2_000))  # the slack is as wide as all distances are apart
     for faster, expected in ((True, [True, False]), (False, [False, False])):
-        monkeypatch.setattr(engine, "lowering_pays", lambda *_, answer=faster: answer)
+        monkeypatch.setattr(products, "lowering_pays", lambda *_, answer=faster: answer)
         assert ["in bfloat16" in said_of(x, 0.9) for x in (loose, close)] == expected
 
 
