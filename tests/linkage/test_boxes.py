@@ -74,6 +74,24 @@ def test_no_pair_within_the_limit_is_left_out(kind, rank):
 
 
 @pytest.mark.usefixtures("small_leaves")
+@pytest.mark.parametrize("seed", range(20))
+def test_boxes_as_far_apart_as_their_rows_are_near(seed):
+    """On a straight line, the gap of two boxes is the distance of two rows but for rounding."""
+    rng = np.random.default_rng(seed)
+    direction = rng.normal(size=30)
+    place = np.sort(rng.random(300)) + rng.choice([0, 1, 100])
+    y = torch.from_numpy(np.outer(place, direction).astype(np.float32))
+    boxes = Boxes.of(y)
+    ordered = y[boxes.order].double()
+    for edge in boxes.edges[1:-1]:
+        before, after = ordered[:edge], ordered[edge : edge + 16]
+        squares = (before.unsqueeze(1) - after).square().sum(2)
+        row, column = divmod(int(squares.argmin()), len(after))
+        limit = float(squares.min()) / 2
+        assert edge + column in boxes.near(limit, row, row + 1).tolist()
+
+
+@pytest.mark.usefixtures("small_leaves")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("block", [(64, 32), (33, 1000), (1000, 7)])
