@@ -79,10 +79,13 @@ def distinct_rows(unit: Tensor) -> DistinctRows:
         shared = torch.isin(hashed, hashed[unequal])
         rows = order[shared]
         _, values = np.unique(unit[rows].cpu().numpy(), axis=0, return_inverse=True)
-        value, by_value = torch.from_numpy(values).to(device).sort(stable=True)
-        order[shared] = rows[by_value]
+        value = torch.from_numpy(values).to(device)
+        by_value = value.argsort(stable=True)
+        # By hash and value: rows of one hash stay beside each other.
+        by_both = by_value[hashed[shared][by_value].argsort(stable=True)]
+        order[shared] = rows[by_both]
         value_of = torch.empty_like(order)
-        value_of[shared] = value
+        value_of[shared] = value[by_both]
         of_values = value_of[1:] == value_of[:-1]
         same = torch.where(shared[1:] & shared[:-1], of_values, same)
     repeated, before = order[1:][same], order[:-1][same]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rayred.linkage import complete_linkage, distinct
@@ -40,6 +40,7 @@ KINDS = ("opposite", "codes", "one-hot", "k-of-n", "integers", "three")
 @given(
     kind=st.sampled_from(KINDS), n=st.integers(1, 60), d=st.integers(1, 6), seed=st.integers(0, 999)
 )
+@example(kind="codes", n=8, d=4, seed=0)  # two hashes of several values, another between them
 @settings(max_examples=60, deadline=None)
 def test_each_row_is_paired_with_the_equal_row_before_it(hashes, first_columns, kind, n, d, seed):
     x = few_values(kind, n, d, seed)
