@@ -193,7 +193,7 @@ def _columns(
 
 
 def _even_length(n: int, most: int) -> int:
-    """Return into how many rows each n rows are cut, at most some, for parts of about one size."""
+    """Return the length of parts of about one size that n rows are cut into, at most `most`."""
     return max(1, math.ceil(n / max(1, math.ceil(n / most))))
 
 
