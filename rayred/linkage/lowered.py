@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rayred.linkage.rows import row_blocks
+from rayred.linkage.rows import empty, row_blocks
 
 EXTRA = 8
 """Columns beside the rows: two numbers in three parts each, and two pairs of norms."""
@@ -66,8 +66,7 @@ def lowered(left: Tensor, right: Tensor, rounding: float) -> tuple[Tensor, Tenso
     d = left.shape[1] - 2
     gamma = (d + ROUNDED) * rounding
     low_left, low_right = (
-        torch.empty(len(left), d + EXTRA, dtype=torch.bfloat16, device=left.device)
-        for _ in range(2)
+        empty((len(left), d + EXTRA), torch.bfloat16, left.device) for _ in range(2)
     )
     norm_K, rest_K = left.new_empty(len(left)), left.new_empty(len(left))
     for block in row_blocks(left):

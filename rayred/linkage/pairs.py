@@ -25,7 +25,7 @@ from torch import Tensor
 
 from rayred.linkage.boxes import Boxes
 from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered_limit
-from rayred.linkage.rows import row_blocks, sum_by_halves
+from rayred.linkage.rows import empty, row_blocks, sum_by_halves
 from rayred.linkage.scanning import entries_from, entries_upto
 from rayred.linkage.sparse_rows import measure_by_tiles, tiles_pay
 
@@ -68,7 +68,7 @@ def cluster_factors(
     """
     k, d = len(names_K), unit_ND.shape[1]
     mean_D = unit_ND.mean(0)
-    left = torch.empty(k, d + 2, device=unit_ND.device, dtype=torch.float32)
+    left, right = (empty((k, d + 2), torch.float32, unit_ND.device) for _ in range(2))
     q_N = unit_ND.new_empty(len(unit_ND))
     singles = k == len(unit_ND)
     y_ND = left[:, :d] if singles else torch.empty_like(unit_ND)
@@ -76,10 +76,11 @@ def cluster_factors(
         centred = unit_ND[block] - mean_D
         y_ND[block] = centred
         q_N[block] = centred.square_().sum(1) / 2
+        if singles:
+            right[block, :d] = y_ND[block]
     if not singles:  # means of centred rows: where all lie close together, others lose digits
-        left[:, :d] = _cluster_means(y_ND, cluster_N, names_K)
+        left[:, :d] = right[:, :d] = _cluster_means(y_ND, cluster_N, names_K)
     q_K = _cluster_means(q_N, cluster_N, names_K)
-    right = left.clone()
     left[:, d], left[:, d + 1] = -q_K, -1
     right[:, d], right[:, d + 1] = 1, q_K
     # Sum of the magnitudes of an entry's terms: |y·y'| + q + q' ≤ 2 (q + q').

@@ -90,7 +90,7 @@ def unit_rows(
     array = as_matrix(x)
     # Sent to the device before it is widened: half precision is a quarter of the bytes.
     taken = _as_tensor(array if rows is None else array[rows]).to(device)
-    unit = torch.empty(taken.shape, dtype=torch.float64, device=device) if out is None else out
+    unit = empty((len(taken), taken.shape[1]), torch.float64, taken.device) if out is None else out
     for block in row_blocks(unit):
         part = unit[block]
         # By float32, which torch makes of float16 several times as fast as float64.
@@ -105,6 +105,18 @@ def unit_rows(
         part /= largest
         part /= sum_by_halves(part.square()).sqrt_().unsqueeze(1)
     return unit
+
+
+def empty(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a new matrix whose values are still to be written.
+
+    On a CPU, its memory is NumPy's, which asks the system for huge pages: to get those of 4 KiB at
+    their first use takes longer than what the engine then writes there.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    size = shape[0] * shape[1] * dtype.itemsize
+    return torch.from_numpy(np.empty(size, np.uint8)).view(dtype).view(shape)
 
 
 def row_blocks(rows_ND: Tensor) -> Iterator[slice]:
