@@ -326,7 +326,8 @@ def measure_large() -> list[dict[str, Any]]:
     rows = [measure("rayred", "uniform", 1_000_000, [0.9])]
     with tempfile.TemporaryDirectory() as folder:
         file = imagenet_file(folder)
-        rows.append(measure("rayred, imagenet", "clustered", IMAGENET[0], [0.9], file))
+        n, d, _ = IMAGENET
+        rows.append(measure("rayred, imagenet", "clustered", n, [0.9], file, d))
     return rows
 
 

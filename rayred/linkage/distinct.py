@@ -6,6 +6,7 @@ Legend: N rows of one group, R distinct rows of it, D dimensions, M merges.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -54,6 +55,20 @@ class DistinctRows:
         return _assemble(self.n_rows, merges[:wanted], levels[:wanted])
 
 
+def distinct_groups(unit: Tensor, sizes: list[int]) -> list[DistinctRows]:
+    """Find the equal rows within each group of (N, D) float64 rows of length 1, group after group.
+
+    Rows are first compared by hash over all groups: nearly always all of them differ.
+    """
+    if len(sizes) > 1 and bool((_hashes(unit).sort().values.diff() != 0).all()):
+        none = np.empty((0, 2), np.int64)
+        return [
+            DistinctRows(part, np.arange(len(part)), none, len(part))
+            for part in torch.split(unit, sizes)
+        ]
+    return [distinct_rows(part) for part in torch.split(unit, sizes)]
+
+
 def distinct_rows(unit: Tensor) -> DistinctRows:
     """Find the equal rows among (N, D) float64 rows of length 1.
 
@@ -99,8 +114,7 @@ def distinct_rows(unit: Tensor) -> DistinctRows:
 
 def _hashes(unit: Tensor) -> Tensor:
     """Return a hash of the bits of each row, (N,) int64."""
-    weights = np.random.default_rng(0).integers(-(2**62), 2**62, unit.shape[1]) | 1
-    weights_D = torch.from_numpy(weights).to(unit.device)
+    weights_D = torch.from_numpy(_weights(unit.shape[1])).to(unit.device)
     hashes = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
     at_a_time = max(1, HASHED_BYTES // (8 * unit.shape[1]))
     for first in range(0, len(unit), at_a_time):
@@ -112,6 +126,12 @@ def _hashes(unit: Tensor) -> Tensor:
         # Integer products and sums wrap around, so that their order makes no difference.
         hashes[first : first + at_a_time] = bits.mul_(weights_D).sum(1)
     return hashes
+
+
+@cache
+def _weights(columns: int) -> NDArray[np.int64]:
+    """Return the odd factors of the bits of each column, (D,)."""
+    return np.random.default_rng(0).integers(-(2**62), 2**62, columns) | 1
 
 
 def _assemble(n_rows: int, merges: NDArray[np.int64], heights: NDArray[np.float64]) -> Tree:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -28,14 +29,14 @@ from torch import Tensor
 
 from rayred.linkage.arithmetic import full_float32
 from rayred.linkage.dense import BYTES_A_PAIR, dense_merges
-from rayred.linkage.distinct import DistinctRows, distinct_rows
-from rayred.linkage.farthest import FarthestPairs
+from rayred.linkage.distinct import DistinctRows, distinct_groups
+from rayred.linkage.farthest import FarthestPairs, farthest_pairs
 from rayred.linkage.merging import Edges, clusters_after, merge_rounds
 from rayred.linkage.near import Clusters, find_near, measure
 from rayred.linkage.order import LowestPairs, ascending
 from rayred.linkage.pairs import cluster_factors, widen
 from rayred.linkage.products import products_that_pay
-from rayred.linkage.rows import unit_rows
+from rayred.linkage.rows import empty, unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.threads import side_by_side
 from rayred.linkage.tree import Tree, check_distance, check_n_clusters
@@ -44,6 +45,8 @@ BATCH_BYTES = 2**29
 """Bytes of the float64 rows of small groups that are clustered side by side."""
 BATCH_WIDTH = 512
 """Fewest numbers that a row counts as there: its near pairs take memory as well."""
+RUN_ENTRIES = 2**17
+"""Numbers in the rows of small groups that are prepared together: 1 MiB in float64."""
 BYTES_A_NEAR_PAIR = 200
 """The most memory that a stage takes for each pair of clusters that it may list."""
 FIRST_DENSITY = 130.0
@@ -128,14 +131,17 @@ def _cluster_batch(
     device = settings.torch_device()
     counts = [count for _, count in batch]
     with full_float32():
-        sizes = [len(rows) for rows, _ in batch]
-        every = torch.empty(sum(sizes), x.shape[1], dtype=torch.float64, device=device)
-        parts = torch.split(every, sizes)
+        starts = np.cumsum([0, *(len(rows) for rows, _ in batch)]).tolist()
+        every = empty((starts[-1], x.shape[1]), torch.float64, device)
 
-        def prepare(group: int) -> DistinctRows:
-            return distinct_rows(unit_rows(x, device, batch[group][0], out=parts[group]))
+        def prepare(run: range) -> list[DistinctRows]:
+            taken = np.concatenate([batch[group][0] for group in run])
+            unit = unit_rows(x, device, taken, out=every[starts[run.start] : starts[run.stop]])
+            return distinct_groups(unit, [len(batch[group][0]) for group in run])
 
-        prepared = side_by_side(prepare, range(len(batch)), device)
+        runs = _runs_of_groups(starts, RUN_ENTRIES // x.shape[1])
+        entries = starts[-1] * x.shape[1] / len(batch)
+        prepared = list(chain.from_iterable(side_by_side(prepare, runs, device, entries)))
         units = [p.unit for p in prepared]
         needed = [len(unit) - count for unit, count in zip(units, counts, strict=True)]
         if sum(map(len, units)) < len(every):
@@ -143,9 +149,21 @@ def _cluster_batch(
         forest = _Forest(every, [len(unit) for unit in units], needed, settings, max_distance)
         while forest.unfinished():
             forest.grow()
-    for group, (p, count) in enumerate(zip(prepared, counts, strict=True)):
-        pairs, heights = forest.merges_of(group)
-        yield p.tree(pairs, heights, count)
+    for p, merges, count in zip(prepared, forest.merges_by_group(), counts, strict=True):
+        yield p.tree(*merges, count)
+
+
+def _runs_of_groups(starts: list[int], rows: int) -> list[range]:
+    """Cut the groups into runs of at most so many rows, or of one group that has more.
+
+    `starts` has the first row of every group, and the row after the last.
+    """
+    runs, first = [], 0
+    for group in range(1, len(starts)):
+        if group == len(starts) - 1 or starts[group + 1] - starts[first] > rows:
+            runs.append(range(first, group))
+            first = group
+    return runs
 
 
 class _Forest:
@@ -182,6 +200,8 @@ class _Forest:
         """For each group, the mean number of new near clusters per cluster wanted next."""
         self.clusters = sizes
         """For each group, its number of clusters."""
+        self.growing = sum(sizes)
+        """The number of clusters of all groups that need merges in this stage."""
         self.threshold = [-1.0] * len(sizes)
         """For each group, t of the last stage; negative before the first."""
         self.settings = settings
@@ -200,7 +220,9 @@ class _Forest:
         """Run one stage: raise t in every group that needs merges, and merge."""
         groups = (self.needed > 0).nonzero().squeeze(1).tolist()
         before = self.needed.tolist()
-        near = side_by_side(self._near_clusters, groups, self.unit.device)
+        self.growing = sum(self.clusters[group] for group in groups)
+        entries = self.growing * self.unit.shape[1] / len(groups)
+        near = side_by_side(self._near_clusters, groups, self.unit.device, entries)
         found = dict(zip(groups, near, strict=True))
         for group, pairs in found.items():
             if pairs is None:
@@ -229,8 +251,8 @@ class _Forest:
                 self.needed[group] = 0
         self._report(path, 1.0)
 
-    def merges_of(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the merges of a group by ascending height.
+    def merges_by_group(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Return the merges of every group by ascending height.
 
         Returns
         -------
@@ -239,15 +261,15 @@ class _Forest:
         heights
             (M,) their distances.
         """
-        first, end = self.starts[group], self.starts[group + 1]
-        pairs, heights = [], []
-        for low, high, distance in self.merges:
-            mine = (low >= first) & (low < end)
-            pairs.append(torch.stack([low[mine], high[mine]], 1).cpu().numpy() - first)
-            heights.append(distance[mine].cpu().numpy())
-        if not pairs:
-            return np.empty((0, 2), np.int64), np.empty(0)
-        return np.concatenate(pairs), np.concatenate(heights)
+        merges = [(self.rows[:0], self.rows[:0], self.unit.new_empty(0)), *self.merges]
+        low, high, distance = (torch.cat(parts) for parts in zip(*merges, strict=True))
+        group, order = self.group[low].sort(stable=True)
+        count = torch.bincount(group, minlength=len(self.needed))
+        first = torch.from_numpy(self.starts[:-1]).to(low.device)[group]
+        pairs = torch.stack([low[order] - first, high[order] - first], 1).cpu().numpy()
+        ends = torch.cumsum(count, 0)[:-1].cpu().numpy()
+        heights = np.split(distance[order].cpu().numpy(), ends)
+        return list(zip(np.split(pairs, ends), heights, strict=True))
 
     def _record(self, merged: Edges, distance: Tensor) -> None:
         """Keep the merges of a stage, at most those needed in each group; update the clusters."""
@@ -293,9 +315,13 @@ class _Forest:
         cluster = self.cluster[first:end] - first
         unit = self.unit[first:end]
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
-        left, right, slack = cluster_factors(unit, cluster, names)
-        limit = min(self._next_threshold(group, left, right), self.max_distance)
         most = self._pairs_worth_listing(group)
+        given = self.settings.first_distance if self.threshold[group] < 0 else None
+        if len(names) <= SMALL and given is None:
+            return self._from_first(self._all_pairs(group, unit, cluster, names), group, first)
+        left, right, slack = cluster_factors(unit, cluster, names)
+        limit = self._next_threshold(group, left, right) if given is None else given
+        limit = min(limit, self.max_distance)
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
@@ -315,6 +341,19 @@ class _Forest:
         lowest = self._in_blocks_that_fit(near, len(names))
         if lowest is None:
             return None
+        return self._from_first(lowest, group, first)
+
+    def _all_pairs(self, group: int, unit: Tensor, cluster: Tensor, names: Tensor) -> LowestPairs:
+        """Return the lowest pairs of a few clusters of a group, without a search for near ones."""
+        k = len(names)
+        a, b = names[torch.triu_indices(k, k, 1, device=names.device)]
+        limit = min(ABOVE_ALL, self.max_distance)
+        lowest = LowestPairs(limit, self._pairs_that_fit(group))
+        lowest.add(farthest_pairs(unit, cluster, a, b, limit, self.block))
+        return lowest
+
+    def _from_first(self, lowest: LowestPairs, group: int, first: int) -> FarthestPairs:
+        """Return the lowest pairs of a group, counted from its first row; t is where they end."""
         # Some pairs at the limit were left out if not all fitted.
         self.threshold[group] = (
             lowest.limit if lowest.cut is None else math.nextafter(lowest.limit, -1)
@@ -326,9 +365,7 @@ class _Forest:
 
     def _pairs_that_fit(self, group: int) -> int:
         """Return the number of pairs of clusters of a group that are held at a time."""
-        share = self.clusters[group] / sum(
-            self.clusters[g] for g in (self.needed > 0).nonzero().squeeze(1).tolist()
-        )
+        share = self.clusters[group] / self.growing
         fit = int(share * self.settings.pairs_bytes / BYTES_A_NEAR_PAIR)
         return max(fit, 2 * self.clusters[group])
 
@@ -378,15 +415,13 @@ class _Forest:
     def _next_threshold(self, group: int, left: Tensor, right: Tensor) -> float:
         """Return t of the next stage, above the last: about where the merges needed end."""
         m = len(left)
-        if self.settings.first_distance is not None and self.threshold[group] < 0:
-            return self.settings.first_distance
         sampled = max(1, min(m, SAMPLED_ROWS, SAMPLED_PAIRS // m))
         sample = torch.linspace(0, m - 1, sampled, dtype=torch.float64, device=left.device).long()
         distances = -(left[sample] @ right.T).flatten()
         # At least 1: each sampled row is among its own nearest, at distance 0.
         near = max(1.0, int((distances <= self.threshold[group]).sum()) / sampled)
         degree = min(max(self.degree[group], near / 2), 2 * PAIRS_A_STAGE / m)
-        while near + degree < (m / 4 if m * m <= 2 * PAIRS_A_STAGE else m) and m > SMALL:
+        while near + degree < (m / 4 if m * m <= 2 * PAIRS_A_STAGE else m):
             nearest = distances.topk(int(sampled * (near + degree)), largest=False, sorted=False)
             found = float(nearest.values.max())
             if found > self.threshold[group]:

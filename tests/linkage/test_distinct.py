@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rayred.linkage import complete_linkage, distinct
-from rayred.linkage.distinct import distinct_rows
+from rayred.linkage.distinct import distinct_groups, distinct_rows
 from rayred.linkage.rows import as_unit_rows, unit_rows
 
 
@@ -64,6 +64,26 @@ def test_each_row_is_paired_with_the_equal_row_before_it(hashes, first_columns, 
     assert np.array_equal(found.unit.numpy(), unit[found.last])
     assert sorted(found.duplicates.tolist()) == sorted(expected)
     assert np.all(np.diff(found.duplicates[:, 1]) > 0)
+
+
+@given(
+    kind=st.sampled_from([*KINDS, "different"]),
+    sizes=st.lists(st.integers(1, 20), min_size=1, max_size=6),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_equal_rows_are_found_within_each_group(kind, sizes, seed):
+    n = sum(sizes)
+    rng = np.random.default_rng(seed)
+    unit = unit_rows(
+        rng.normal(size=(n, 4)) if kind == "different" else few_values(kind, n, 4, seed)
+    )
+    for part, found in zip(unit.split(sizes), distinct_groups(unit, sizes), strict=True):
+        expected = distinct_rows(part)
+        assert found.n_rows == expected.n_rows
+        assert np.array_equal(found.last, expected.last)
+        assert np.array_equal(found.duplicates, expected.duplicates)
+        assert torch.equal(found.unit, expected.unit)
 
 
 @pytest.mark.parametrize("kind", KINDS)

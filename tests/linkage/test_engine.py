@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees, near
+from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees, near, threads
 from rayred.linkage.pairs import near_pairs, pair_distances
 from rayred.linkage.rows import as_unit_rows
 from rayred.linkage.scipy_backend import scipy_tree
@@ -122,8 +122,10 @@ def test_tree_does_not_depend_on_blocks_threads_first_distance_or_company(share)
         assert np.array_equal(tree.children, complete_linkage(x[rows], count).children)
 
 
-@pytest.mark.parametrize("threads", [2, 3, 8])
-def test_groups_side_by_side_make_the_same_trees(threads):
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("fewest", [1, threads.FEWEST_ENTRIES])
+def test_groups_side_by_side_make_the_same_trees(count, fewest, monkeypatch):
+    monkeypatch.setattr(threads, "FEWEST_ENTRIES", fewest)
     x = make_rows("clustered", 3000, 80, 1)
     groups = [np.arange(first, 3000, 20) for first in range(19)] + [np.arange(40)]
     counts = [len(rows) // 3 for rows in groups]
@@ -132,16 +134,17 @@ def test_groups_side_by_side_make_the_same_trees(threads):
     with torch.inference_mode():  # of this thread alone
         plain = list(linkage_trees(x, groups, counts, settings=told_by))
         said, told[:] = set(told), []
-        torch.set_num_threads(threads)
+        torch.set_num_threads(count)
         together = list(linkage_trees(x, groups, counts, settings=told_by))
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == count
     assert set(told) == said
     for one, other in zip(plain, together, strict=True):
         assert np.array_equal(one.children, other.children)
         assert np.array_equal(one.heights, other.heights)
 
 
-def test_of_groups_side_by_side_the_first_bad_row_is_named():
+def test_of_groups_side_by_side_the_first_bad_row_is_named(monkeypatch):
+    monkeypatch.setattr(threads, "FEWEST_ENTRIES", 1)
     x = make_rows("uniform", 400, 8, 1)
     x[[237, 93, 391]] = np.nan
     torch.set_num_threads(2)
@@ -158,6 +161,34 @@ def test_small_batches_make_the_same_trees(monkeypatch):
     monkeypatch.setattr(engine, "BATCH_BYTES", 8 * engine.BATCH_WIDTH * 120)
     for one, other in zip(whole, linkage_trees(x, groups, [20] * 10), strict=True):
         assert np.array_equal(one.children, other.children)
+
+
+@pytest.mark.parametrize("rows", [1, 100, 1000])
+def test_groups_prepared_together_make_the_same_trees(rows, monkeypatch):
+    x = make_rows("clustered", 500, 8, 1)
+    x[[7, 203, 204]] = x[[8, 3, 203]]  # equal rows in two groups and in one
+    groups = [np.arange(start, min(start + 90, 500)) for start in range(0, 500, 90)]
+    expected = [complete_linkage(x[group], 20) for group in groups]
+    monkeypatch.setattr(engine, "RUN_ENTRIES", 8 * rows)
+    for tree, found in zip(expected, linkage_trees(x, groups, [20] * 6), strict=True):
+        assert np.array_equal(tree.children, found.children)
+        assert np.array_equal(tree.heights, found.heights)
+
+
+@pytest.mark.parametrize("pairs_bytes", [0, 2**31])
+@pytest.mark.parametrize("max_distance", [0.4, 4.0])
+def test_all_pairs_of_few_clusters_make_the_tree_of_near_ones(pairs_bytes, max_distance):
+    x = make_rows("clustered", engine.SMALL, 8, 1)
+    found = [
+        complete_linkage(x, 5, max_distance=max_distance, settings=settings)
+        for settings in (
+            EngineSettings(pairs_bytes=pairs_bytes),
+            EngineSettings(first_distance=0.01),
+        )
+    ]
+    assert len(found[0].heights) > 10
+    assert np.array_equal(found[0].children, found[1].children)
+    assert np.array_equal(found[0].heights, found[1].heights)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from rayred.linkage.threads import side_by_side
+from rayred.linkage.threads import FEWEST_ENTRIES, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -27,16 +27,29 @@ def test_threads_of_torch_are_shared(threads, items, workers, each):
         seen.append((threading.get_ident(), torch.get_num_threads()))
         return item * item
 
-    assert side_by_side(work, range(items), CPU) == [item * item for item in range(items)]
+    done = side_by_side(work, range(items), CPU, FEWEST_ENTRIES)
+    assert done == [item * item for item in range(items)]
     assert {number for _, number in seen} <= {each}
     assert len({thread for thread, _ in seen}) == min(workers, items)
     assert torch.get_num_threads() == threads
 
 
-def test_an_error_is_raised_and_threads_are_as_before():
+def test_small_items_are_worked_on_by_this_thread_alone():
+    torch.set_num_threads(4)
+
+    def work(_: int) -> tuple[int, int]:
+        return threading.get_ident(), torch.get_num_threads()
+
+    seen = side_by_side(work, range(100), CPU, FEWEST_ENTRIES - 1)
+    assert set(seen) == {(threading.get_ident(), 1)}
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("entries", [1, FEWEST_ENTRIES])
+def test_an_error_is_raised_and_threads_are_as_before(entries):
     torch.set_num_threads(2)
     with pytest.raises(ZeroDivisionError):
-        side_by_side(lambda item: 1 // (item - 3), range(10), CPU)
+        side_by_side(lambda item: 1 // (item - 3), range(10), CPU, entries)
     assert torch.get_num_threads() == 2
     after = []
     thread = threading.Thread(target=lambda: after.append(torch.get_num_threads()))
@@ -47,5 +60,6 @@ def test_an_error_is_raised_and_threads_are_as_before():
 
 def test_on_a_gpu_there_is_one_thread():
     torch.set_num_threads(2)
-    threads = side_by_side(lambda _: threading.get_ident(), range(8), torch.device("cuda"))
+    cuda = torch.device("cuda")
+    threads = side_by_side(lambda _: threading.get_ident(), range(8), cuda, FEWEST_ENTRIES)
     assert set(threads) == {threading.get_ident()}
