@@ -31,8 +31,8 @@ from benchmarks.scale_inputs import FLOAT32, Constants, Network, Workload
 from rayred.clustering.exploring import MOST_ROWS
 from rayred.clustering.groups import SPREAD_ROWS, TASK_BYTES
 from rayred.clustering.maps import TASKS_A_WORKER
-from rayred.linkage.engine import FIRST_DENSITY, PAIRS_A_STAGE
 from rayred.linkage.merging import FIRST_WINDOW
+from rayred.linkage.thresholds import PAIRS_A_STAGE, first_degree
 from rayred.training.embedding_parts import PART_IMAGES
 
 NAME = "scale_model"
@@ -168,7 +168,7 @@ def near_pairs(n: int, keep: float, c: Constants) -> tuple[int, float]:
     A stage lists as many as the engine looks for, up to `PAIRS_A_STAGE`; a class whose merges take
     more has more stages, each of which multiplies all pairs again.
     """
-    listed = n * max(2.0, FIRST_DENSITY * (1 - keep) ** 2) / 2
+    listed = n * first_degree(n, n * (1 - keep)) / 2
     stages = max(1.0, c.stages, math.ceil(n * c.near_wanted / 2 / PAIRS_A_STAGE))
     return int(min(pairs_of(n), min(listed, PAIRS_A_STAGE) * stages)), stages
 

@@ -39,6 +39,7 @@ from rayred.linkage.products import products_that_pay
 from rayred.linkage.rows import empty, unit_rows
 from rayred.linkage.settings import EngineSettings
 from rayred.linkage.threads import side_by_side
+from rayred.linkage.thresholds import ABOVE_ALL, degree_growth, first_degree, next_threshold
 from rayred.linkage.tree import Tree, check_distance, check_n_clusters
 
 BATCH_BYTES = 2**29
@@ -49,24 +50,10 @@ RUN_ENTRIES = 2**17
 """Numbers in the rows of small groups that are prepared together: 1 MiB in float64."""
 BYTES_A_NEAR_PAIR = 200
 """The most memory that a stage takes for each pair of clusters that it may list."""
-FIRST_DENSITY = 130.0
-"""Near rows per row wanted in the first stage: this × (share of the rows to merge)², at least 2.
-
-Measured: merging a tenth takes 0.25 near rows in uniform data and 1 in clustered data, merging half
-takes 5 to 19. Where all rows lie close together it takes far more, which the first stage shows.
-"""
-PAIRS_A_STAGE = 2**23
-"""About the number of pairs of clusters that a stage looks for in a group; bounds its memory."""
-SAMPLED_ROWS = 64
-"""Number of rows whose distances to all others estimate which t gives how many near rows."""
-SAMPLED_PAIRS = 2**24
-"""Largest number of distances in that estimate."""
 SMALL = 64
 """Groups of at most this many clusters are merged from all their pairs in one stage."""
 ALL_PAIRS_SHARE = 0.25
 """Share of the pairs of rows from which on merging from all pairs at once takes less time."""
-ABOVE_ALL = 4.0
-"""A threshold above every cosine distance, which are 0 to 2."""
 CPU_BLOCK = (2048, 512)
 """Rows and columns of a product in memory at a time on a CPU: 4 MiB of float32."""
 CUDA_BLOCK = (16384, 32768)
@@ -193,10 +180,7 @@ class _Forest:
         """(G,) the number of merges still missing in each group; below 0: equal rows have more."""
         self.wanted = sum(max(0, count) for count in needed)
         """The number of merges wanted in all groups, but for those of equal rows."""
-        self.degree = [
-            max(2.0, FIRST_DENSITY * (count / size) ** 2)
-            for count, size in zip(needed, sizes, strict=True)
-        ]
+        self.degree = [first_degree(size, count) for size, count in zip(sizes, needed, strict=True)]
         """For each group, the mean number of new near clusters per cluster wanted next."""
         self.clusters = sizes
         """For each group, its number of clusters."""
@@ -242,11 +226,8 @@ class _Forest:
         after = self.needed.tolist()
         for group in groups:
             done, left = before[group] - after[group], after[group]
-            was, now = self.clusters[group], self.clusters[group] - done
-            self.clusters[group] = now
-            # As in the first stage: near clusters by the square of the share still to be merged.
-            growth = (left / now * was / max(done, 1)) ** 2
-            self.degree[group] *= min(1.5 * growth, 256.0)
+            self.degree[group] *= degree_growth(self.clusters[group], done, left)
+            self.clusters[group] -= done
             if self.threshold[group] >= self.max_distance:
                 self.needed[group] = 0
         self._report(path, 1.0)
@@ -320,8 +301,9 @@ class _Forest:
         if len(names) <= SMALL and given is None:
             return self._from_first(self._all_pairs(group, unit, cluster, names), group, first)
         left, right, slack = cluster_factors(unit, cluster, names)
-        limit = self._next_threshold(group, left, right) if given is None else given
-        limit = min(limit, self.max_distance)
+        if given is None:
+            given = next_threshold(left, right, self.threshold[group], self.degree[group])
+        limit = min(given, self.max_distance)
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
@@ -411,20 +393,3 @@ class _Forest:
             height, width = self.block
             self.block = max(height // 2, SMALLEST_BLOCK), max(width // 2, SMALLEST_BLOCK)
             torch.cuda.empty_cache()
-
-    def _next_threshold(self, group: int, left: Tensor, right: Tensor) -> float:
-        """Return t of the next stage, above the last: about where the merges needed end."""
-        m = len(left)
-        sampled = max(1, min(m, SAMPLED_ROWS, SAMPLED_PAIRS // m))
-        sample = torch.linspace(0, m - 1, sampled, dtype=torch.float64, device=left.device).long()
-        distances = -(left[sample] @ right.T).flatten()
-        # At least 1: each sampled row is among its own nearest, at distance 0.
-        near = max(1.0, int((distances <= self.threshold[group]).sum()) / sampled)
-        degree = min(max(self.degree[group], near / 2), 2 * PAIRS_A_STAGE / m)
-        while near + degree < (m / 4 if m * m <= 2 * PAIRS_A_STAGE else m):
-            nearest = distances.topk(int(sampled * (near + degree)), largest=False, sorted=False)
-            found = float(nearest.values.max())
-            if found > self.threshold[group]:
-                return found
-            degree *= 2
-        return ABOVE_ALL
