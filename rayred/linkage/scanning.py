@@ -52,10 +52,11 @@ def entries_upto(product: Tensor, most: int, mask: Tensor) -> tuple[Tensor, Tens
     if len(rows) > FLAGGED * len(bits):
         mask.copy_(bits.le_(most))
         return _true_entries(mask)
-    if not product.is_cuda:  # steps so short that NumPy takes a third of the time to begin them
-        i, j = np.nonzero(bits.numpy()[rows.numpy()] <= np.int16(most))
-        return rows[torch.from_numpy(i)], torch.from_numpy(j)
-    i, j = _true_entries(bits[rows] <= most)
+    if product.is_cuda:
+        i, j = _true_entries(bits[rows] <= most)
+    else:  # steps so short that most of their time is that to begin them, which is less of NumPy
+        few = np.nonzero(bits.numpy()[rows.numpy()] <= np.int16(most))
+        i, j = (torch.from_numpy(places) for places in few)
     return rows[i], j
 
 
