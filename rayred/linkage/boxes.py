@@ -57,13 +57,15 @@ class Boxes:
     """Largest error of the gap of two boxes."""
 
     @classmethod
-    def of(cls, y_ND: Tensor) -> Boxes:
+    def of(cls, y_ND: Tensor, leaf_rows: int = LEAF_ROWS) -> Boxes:
         """Put rows into boxes.
 
         Parameters
         ----------
         y_ND
             (N, D) float32, about centred.
+        leaf_rows
+            Most rows of a leaf, 1 or more.
         """
         directions_DC = _directions(y_ND)
         product = directions_DC.T @ directions_DC
@@ -71,7 +73,7 @@ class Boxes:
         coordinates_NC = torch.cat(
             [(y_ND[block].double().cpu() @ directions_DC).float() for block in row_blocks(y_ND)]
         )
-        leaves = _leaves(coordinates_NC)
+        leaves = _leaves(coordinates_NC, leaf_rows)
         boxes = [coordinates_NC[rows].aminmax(dim=0) for rows in leaves]
         longest = float(torch.linalg.vector_norm(y_ND, dim=1).max())
         return cls(
@@ -135,13 +137,13 @@ def _directions(y_ND: Tensor) -> Tensor:
     return found_DC
 
 
-def _leaves(coordinates_NC: Tensor) -> list[Tensor]:
+def _leaves(coordinates_NC: Tensor, leaf_rows: int) -> list[Tensor]:
     """Return the rows of each leaf, int64."""
     waiting = [torch.arange(len(coordinates_NC), device="cpu")]
     leaves = []
     while waiting:
         rows = waiting.pop()
-        if len(rows) <= LEAF_ROWS:
+        if len(rows) <= leaf_rows:
             leaves.append(rows)
             continue
         low, high = coordinates_NC[rows].aminmax(dim=0)

@@ -55,8 +55,9 @@ def entries_upto(product: Tensor, most: int, mask: Tensor) -> tuple[Tensor, Tens
     if product.is_cuda:
         i, j = _true_entries(bits[rows] <= most)
     else:  # steps so short that most of their time is that to begin them, which is less of NumPy
-        few = np.nonzero(bits.numpy()[rows.numpy()] <= np.int16(most))
-        i, j = (torch.from_numpy(places) for places in few)
+        few = bits.numpy()[rows.numpy()] <= np.int16(most)
+        places = np.divmod(np.flatnonzero(few), few.shape[1])
+        i, j = (torch.from_numpy(place) for place in places)
     return rows[i], j
 
 
