@@ -57,15 +57,15 @@ class Boxes:
     """Largest error of the gap of two boxes."""
 
     @classmethod
-    def of(cls, y_ND: Tensor, leaf_rows: int = LEAF_ROWS) -> Boxes:
+    def of(cls, y_ND: Tensor, share: float = 1.0) -> Boxes:
         """Put rows into boxes.
 
         Parameters
         ----------
         y_ND
             (N, D) float32, about centred.
-        leaf_rows
-            Most rows of a leaf, 1 or more.
+        share
+            What they are of the rows that they are a sample of: leaves have as many fewer rows.
         """
         directions_DC = _directions(y_ND)
         product = directions_DC.T @ directions_DC
@@ -73,7 +73,7 @@ class Boxes:
         coordinates_NC = torch.cat(
             [(y_ND[block].double().cpu() @ directions_DC).float() for block in row_blocks(y_ND)]
         )
-        leaves = _leaves(coordinates_NC, leaf_rows)
+        leaves = _leaves(coordinates_NC, max(1, int(share * LEAF_ROWS)))
         boxes = [coordinates_NC[rows].aminmax(dim=0) for rows in leaves]
         longest = float(torch.linalg.vector_norm(y_ND, dim=1).max())
         return cls(

@@ -307,10 +307,7 @@ class _Forest:
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)
-        single = len(names) == len(unit)
-        left, right, boxes = products_that_pay(
-            left, right, limit, self.settings, self.block[0] if single else None
-        )
+        left, right, boxes = products_that_pay(left, right, limit, self.settings, self.block[0])
         if boxes is not None:
             names = names[boxes.order.to(names.device)]
         floor = math.nextafter(self.threshold[group], math.inf)

@@ -76,6 +76,7 @@ def farthest_pairs(
     b_E: Tensor,
     limit: float,
     block: tuple[int, int],
+    whole_strips: bool = True,
 ) -> FarthestPairs:
     """Return the pairs of clusters whose complete-linkage distance is at most a limit.
 
@@ -86,12 +87,14 @@ def farthest_pairs(
     cluster_R
         (R,) int64, the cluster of every row, identified by its lowest row.
     a_E, b_E
-        (E,) int64 candidates: pairs of clusters a < b. Of the clusters from the lowest to the
-        highest a, at least all pairs that are within the limit.
+        (E,) int64 candidates: pairs of clusters a < b.
     limit
         The largest distance wanted.
     block
         Rows and columns of a product in memory at a time.
+    whole_strips
+        Whether the candidates are at least all pairs within the limit of the clusters from the
+        lowest to the highest a, which products find together.
     """
     if not len(a_E):
         return FarthestPairs.none(unit_RD)
@@ -103,7 +106,7 @@ def farthest_pairs(
     products = (upto - before) * (len(cluster_R) - (before + upto) / 2)
     if expanded == len(a_E):  # clusters of one row each
         found = FarthestPairs(a_E, b_E, pair_distances(unit_RD, a_E, b_E), a_E, b_E)
-    elif expanded > DENSE_SHARE * products:
+    elif whole_strips and expanded > DENSE_SHARE * products:
         found = _by_products(unit_RD, cluster_R, (lowest, highest), limit, block)
     else:
         found = _by_list(unit_RD, cluster_R, a_E, b_E, limit)

@@ -40,7 +40,7 @@ class Clusters:
     floor: float
     """No two clusters are closer than this."""
     boxes: Boxes | None = None
-    """Of the clusters, which are single rows, in the order of the boxes."""
+    """Of the mean rows of the clusters, which are in the order of the boxes."""
 
 
 def find_near(
@@ -115,7 +115,10 @@ def measure(
     candidates.clear()
     if clusters.boxes is not None:
         a, b = torch.minimum(a, b), torch.maximum(a, b)
-    lowest.add(farthest_pairs(clusters.unit, clusters.cluster, a, b, lowest.limit, block))
+    whole_strips = clusters.boxes is None
+    lowest.add(
+        farthest_pairs(clusters.unit, clusters.cluster, a, b, lowest.limit, block, whole_strips)
+    )
 
 
 def _candidates(

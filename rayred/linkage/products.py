@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rayred.linkage.boxes import LEAF_ROWS, Boxes
+from rayred.linkage.boxes import Boxes
 from rayred.linkage.lowered import (
     FLOAT32_ROUNDING,
     TENSOR_CORE_ROUNDING,
@@ -40,7 +40,7 @@ def products_that_pay(
     right: Tensor,
     limit: float,
     settings: EngineSettings,
-    together: int | None,
+    together: int,
 ) -> tuple[Tensor, Tensor, Boxes | None]:
     """Return the factors whose product takes the least time, and finds the same pairs.
 
@@ -53,17 +53,18 @@ def products_that_pay(
     settings
         Settings of the engine.
     together
-        Number of rows that a block of the product has; `None`: clusters are not single rows.
+        Number of rows that a block of the product has.
 
     Returns
     -------
     left, right
         Float32 factors, or bfloat16 factors (K, D + 8), in the order of the boxes if there are any.
     boxes
-        The boxes of the rows, if enough of them are far apart.
+        The boxes of the clusters' mean rows, if enough of them are far apart. The mean distance of
+        two clusters is at least that of their mean rows.
     """
     boxes, share = None, 1.0
-    if together is not None and len(left) >= settings.boxes_from and limit < LARGEST_DISTANCE:
+    if len(left) >= settings.boxes_from and limit < LARGEST_DISTANCE:
         boxes, share = _boxes_that_pay(left[:, :-2], limit, together)
     if boxes is not None:
         order = boxes.order.to(left.device)
@@ -79,12 +80,10 @@ def _boxes_that_pay(y: Tensor, limit: float, together: int) -> tuple[Boxes | Non
     """
     n, sampled = len(y), min(len(y), SAMPLED_ROWS)
     sample = torch.linspace(0, n - 1, sampled, dtype=torch.float64, device=y.device).long()
-    for rows, leaf, height in (
-        (y[sample], LEAF_ROWS * sampled // n, together * sampled // n),
-        (y, LEAF_ROWS, together),
-    ):
-        boxes = Boxes.of(rows, max(1, leaf))
-        share = boxes.share_near(limit, max(1, height))
+    for rows in (y[sample], y):
+        part = len(rows) / n
+        boxes = Boxes.of(rows, part)
+        share = boxes.share_near(limit, max(1, int(part * together)))
         if share > MOST_NEAR:
             return None, 1.0
     return boxes, share

@@ -51,7 +51,7 @@ class EngineSettings:
     """Of the products that find pairs which may be near, all of which are measured in float64.
     auto: bfloat16 where this machine multiplies it faster and it adds few such pairs."""
     boxes_from: int = 20_000
-    """Number of rows of a group from which on those that are far apart may be told by boxes."""
+    """Number of clusters of a group from which on those far apart may be told by boxes."""
     pairs_bytes: int = 2**31
     """Memory that pairs may take, beside the rows. A group whose near pairs are a large share of
     all its pairs is merged from all at once if these fit: 2 GiB are enough for 10,000 rows. Of a

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from rayred.linkage import EngineSettings, complete_linkage, products
 from rayred.linkage import boxes as boxes_module
 from rayred.linkage.boxes import Boxes
 from rayred.linkage.lowered import FLOAT32_ROUNDING, lowered
+from rayred.linkage.near import Clusters, find_near
+from rayred.linkage.order import LowestPairs
 from rayred.linkage.pairs import cluster_factors, near_pairs, widen
 from rayred.linkage.rows import unit_rows
 from tests.linkage.example_rows import make_rows
@@ -140,6 +144,33 @@ def test_trees_are_those_without_boxes(monkeypatch, kind, keep, pairs_bytes):
     tree = complete_linkage(x, round(keep * n), settings=in_boxes)
     assert np.array_equal(tree.children, expected.children)
     assert np.array_equal(tree.heights, expected.heights)
+
+
+@pytest.mark.usefixtures("small_leaves")
+@pytest.mark.parametrize("kind", ["uniform", "clustered", "line"])
+@pytest.mark.parametrize("most", [60, 150, 10_000])
+def test_clusters_of_many_rows_are_each_measured_once(kind, most):
+    """Also where pairs are measured in parts, which are not of whole strips of clusters."""
+    n, size = 900, 30
+    unit = unit_rows(rows_of(kind, n, 16)[np.random.default_rng(0).permutation(n)])
+    cluster, names = torch.arange(n) // size * size, torch.arange(0, n, size)
+    left, right, slack = cluster_factors(unit, cluster, names)
+    widen(left, right, slack)
+    boxes = Boxes.of(left[:, :-2], 0.25)
+    order = boxes.order
+    clusters = Clusters(unit, cluster, names[order], left[order], right[order], 0.0, boxes)
+    lowest = LowestPairs(1.999, most)
+    assert find_near(clusters, lowest, (8, 8), None, lambda _: None)
+    found = lowest.pairs()
+    distance = (unit.unsqueeze(1) - unit).square().sum(2) / 2
+    k = n // size
+    farthest = distance.view(k, size, k, size).amax((1, 3))
+    measured = ((float(farthest[a, b]), a * size, b * size) for a, b in combinations(range(k), 2))
+    expected = sorted(one for one in measured if one[0] <= 1.999)
+    pairs = sorted(zip(found.distance.tolist(), found.a.tolist(), found.b.tolist(), strict=True))
+    assert len(pairs) == len(expected) if most > 1000 else most // 2 <= len(pairs) <= most
+    np.testing.assert_allclose([p[0] for p in pairs], [e[0] for e in expected[: len(pairs)]], 1e-12)
+    assert [p[1:] for p in pairs] == [e[1:] for e in expected[: len(pairs)]]
 
 
 def test_boxes_are_used_where_many_are_far_apart():
