@@ -1,0 +1,272 @@
+"""Verdicts about planted truth: how often they are right, undecided and wrong.
+
+A repetition makes two training sets of one size. In the one, a share of the images are altered
+copies of others: without them it should be equivalent. In the other all images differ: without as
+many it should be worse. Both are studied as `rayred run` would, without Ray: a reference on all
+images, groups, semantic and random subsets, trainings, the verdict. Of the copies it is also
+counted which are in a group with their originals.
+
+    .venv/bin/python -m benchmarks.evidence.planted
+    .venv/bin/python -m benchmarks.evidence.planted --dataset parquet:TRAIN_GLOB --test TEST_GLOB
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import shift
+from sklearn.datasets import load_digits
+
+from benchmarks.evidence import choices
+from benchmarks.evidence.trainings import FINISHED, MODEL, Rows, some_classes
+from benchmarks.record import print_table, write_results
+from rayred.config import Train
+from rayred.data.dataset import Dataset, Split
+from rayred.machines.connect import WORKER_SETTINGS
+from rayred.results.trial import TestSplit, Trial, TrialResult, pack_correct
+from rayred.training import Outcome, Task, embed_images, train_model
+from rayred.verdict.judge import judge
+
+SHARES = (0.1, 0.3, 0.5)
+"""Of the images, those that are planted or left out."""
+REPETITIONS = 20
+TRIALS = 12
+MARGIN = 1.0
+CLASSES = ("cat", "deer", "dog")
+REFERENCE_SEED = 1_000
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained on."""
+
+    class_size: int
+    """Training images of a class, copies included."""
+    recipe: Train
+
+
+DIGITS = Problem(
+    20,
+    Train.model_validate({"steps": 200, "batch_size": 64, "augment": {"pad": 1, "flip": False}}),
+)
+PHOTOS = Problem(100, Train.model_validate({"steps": 300, "batch_size": 64}))
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A training set that is studied."""
+
+    share: float
+    planted: bool
+    """Whether that share are copies, or all images differ."""
+    number: int
+
+
+def planned() -> list[Repetition]:
+    """Return all repetitions."""
+    return [
+        Repetition(share, planted, number)
+        for number in range(REPETITIONS)
+        for share in SHARES
+        for planted in (True, False)
+    ]
+
+
+def digits() -> Split:
+    """Return all digits, 8 × 8 pixels."""
+    found = load_digits()
+    images = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = found.target.astype(np.int64)
+    return Split(images, labels, [str(row) for row in range(len(labels))], tuple("0123456789"))
+
+
+def training_set(pool: Split, size: int, one: Repetition) -> tuple[Split, Rows, Rows]:
+    """Return a training set, the original of each of its images, and the rows of the pool it uses.
+
+    The originals of a class are unlike each other: each is the farthest from those before it.
+    """
+    rng = np.random.default_rng([one.number, round(100 * one.share), one.planted])
+    copies = round(one.share * size) if one.planted else 0
+    images, labels, originals, used = [], [], [], []
+    pixels = np.asarray(pool.images)
+    for label, members in enumerate(choices.members_of(pool.labels)):
+        chosen = members[_unlike_each_other(pixels[members], size - copies, rng)]
+        copied = rng.permutation(chosen)[:copies]
+        images += [pixels[chosen], *(altered(pixels[row], rng)[None] for row in copied)]
+        originals += [chosen, copied]
+        labels.append(np.full(size, label))
+        used.append(chosen)
+    count = size * len(pool.classes)
+    names = [str(row) for row in range(count)]
+    split = Split(np.concatenate(images), np.concatenate(labels), names, pool.classes)
+    return split, np.concatenate(originals), np.sort(np.concatenate(used))
+
+
+def _unlike_each_other(images: Images, count: int, rng: np.random.Generator) -> Rows:
+    """Return images, the first at random, each other the farthest from those before it.
+
+    Source: Gonzalez, Clustering to minimize the maximum intercluster distance (1985).
+    """
+    rows = images.reshape(len(images), -1).astype(float)
+    chosen = [int(rng.integers(len(rows)))]
+    nearest = np.full(len(rows), np.inf)
+    while len(chosen) < count:
+        nearest = np.minimum(nearest, np.square(rows - rows[chosen[-1]]).sum(axis=1))
+        chosen.append(int(nearest.argmax()))
+    return np.array(chosen)
+
+
+def altered(image: Images, rng: np.random.Generator) -> Images:
+    """Return an image moved by a part of a pixel, lighter or darker, with noise."""
+    moved = shift(image.astype(float), [*rng.uniform(-0.25, 0.25, 2), 0], order=1, mode="nearest")
+    noisy = moved * rng.uniform(0.9, 1.1) + rng.normal(0, 8, moved.shape)
+    copy: Images = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
+    return copy
+
+
+def study(pool: Split, test: Split | None, problem: Problem, one: Repetition) -> dict[str, Any]:
+    """Study a training set and return what the verdict says of its subsets."""
+    split, originals, used = training_set(pool, problem.class_size, one)
+    if test is None:
+        rest = np.setdiff1d(np.arange(len(pool)), used)
+        names = [str(row) for row in range(len(rest))]
+        test = Split(np.asarray(pool.images)[rest], pool.labels[rest], names, pool.classes)
+    dataset = Dataset("planted", split, test)
+    everything = np.arange(len(split))
+    reference = _train(dataset, problem, everything, REFERENCE_SEED + one.number)
+    x = embed_images(reference.model, split, torch.device("cpu"))
+    fraction = 1 - one.share
+    kept = choices.semantic(x, split.labels, fraction)
+    results = []
+    for seed in range(TRIALS):
+        rng = np.random.default_rng([seed, one.number])
+        for selector, rows in (
+            ("full", everything),
+            ("semantic", kept),
+            ("random", choices.at_random(split.labels, fraction, rng)),
+        ):
+            outcome = _train(dataset, problem, rows, seed)
+            share = 1.0 if selector == "full" else fraction
+            trial = Trial(selector, share, seed, seed, selector)
+            results.append(
+                TrialResult(
+                    trial,
+                    len(rows),
+                    "finished",
+                    outcome.test_accuracy,
+                    outcome.train_seconds,
+                    correct=pack_correct(outcome.correct),
+                )
+            )
+    sizes = tuple(np.bincount(test.labels, minlength=len(test.classes)).tolist())
+    verdict = judge("planted", results, MARGIN, TestSplit(sizes))
+    found: dict[str, Any] = {
+        cell.selector: {
+            "accuracy": round(cell.mean, 2) if cell.mean is not None else None,
+            "difference": cell.difference,
+            "outcome": cell.outcome,
+        }
+        for cell in verdict.cells
+    }
+    precision, recall = _pairs(x, split, originals, fraction)
+    return found | {"precision": precision, "recall": recall}
+
+
+def _train(dataset: Dataset, problem: Problem, rows: Rows, seed: int) -> Outcome:
+    return train_model(Task.for_dataset(MODEL, dataset, problem.recipe, seed), dataset, rows)
+
+
+def _pairs(
+    x: NDArray[np.float32], split: Split, originals: Rows, fraction: float
+) -> tuple[float | None, float | None]:
+    """Return precision and recall of the pairs of one original among all pairs in a group."""
+    of_groups = set(_pairs_within(choices.groups_of(x, split.labels, fraction)))
+    of_copies = set(_pairs_within(originals))
+    both = len(of_groups & of_copies)
+    precision = round(both / len(of_groups), 3) if of_groups else None
+    return precision, round(both / len(of_copies), 3) if of_copies else None
+
+
+def _pairs_within(groups: Rows) -> Iterator[tuple[int, int]]:
+    for group in np.unique(groups):
+        yield from combinations(np.flatnonzero(groups == group).tolist(), 2)
+
+
+def _study_alone(given: argparse.Namespace, one: Repetition) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    if given.dataset == "digits":
+        return study(digits(), None, DIGITS, one)
+    dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
+    return study(dataset.train, dataset.test, PHOTOS, one)
+
+
+def rates(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how often the verdict about the semantic and the random subset has each outcome."""
+    rows = []
+    for share in SHARES:
+        for planted in (True, False):
+            mine = [one for one in done if (one["share"], one["planted"]) == (share, planted)]
+            for selector in ("semantic", "random"):
+                outcomes = [one[selector]["outcome"] for one in mine]
+                row: dict[str, Any] = {"share": share, "planted": planted, "selector": selector}
+                row |= {"n": len(mine)}
+                row |= {name: outcomes.count(name) for name in ("equivalent", "undecided", "worse")}
+                differences = [one[selector]["difference"] for one in mine]
+                if differences:
+                    row["difference"] = round(float(np.mean(differences)), 2)
+                for value in ("precision", "recall"):
+                    values = [one[value] for one in mine if one[value] is not None]
+                    if planted and selector == "semantic" and values:
+                        row[value] = round(float(np.mean(values)), 3)
+                rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Do what is missing, print a table and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--dataset", default="digits", help="digits, or training photos")
+    parser.add_argument("--test", help="test photos, as `data.test`")
+    parser.add_argument("--out", type=Path, help="default: runs/evidence/planted-KIND")
+    parser.add_argument("--processes", type=int, default=2, help="repetitions at a time")
+    given = parser.parse_args()
+    kind = "digits" if given.dataset == "digits" else "photos"
+    given.out = given.out or Path(f"runs/evidence/planted-{kind}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    if kind == "photos":
+        some_classes(given.dataset, given.test, CLASSES, given.out)
+    file = given.out / FINISHED
+    done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = {(one["share"], one["planted"], one["number"]) for one in done}
+    missing = [one for one in planned() if (one.share, one.planted, one.number) not in known]
+    os.environ.update(WORKER_SETTINGS)
+    pool = ProcessPoolExecutor(given.processes, multiprocessing.get_context("spawn"))
+    with pool, file.open("a") as lines:
+        running = {pool.submit(_study_alone, given, one): one for one in missing}
+        for count, future in enumerate(as_completed(running), 1):
+            done.append(asdict(running[future]) | future.result())
+            print(json.dumps(done[-1]), file=lines, flush=True)
+            print(f"{count} of {len(missing)}: {done[-1]}", flush=True)
+    rows = rates(done)
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
+    figures = {"margin": MARGIN, "trials": TRIALS, "rows": rows, "repetitions": done}
+    print(f"written to {write_results(f'evidence_planted_{kind}', figures)}")
+
+
+if __name__ == "__main__":
+    main()

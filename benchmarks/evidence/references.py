@@ -1,0 +1,112 @@
+"""How far the choice of images depends on the seed of the reference, and whether averaging helps.
+
+The problem of `benchmarks.evidence.steps`: five references that differ by their seeds alone. For
+every pair of them the overlap of their semantic subsets beside that of random ones and the
+agreement of their groups; then trainings on the subset of each, and on that of the mean of their
+cosine distances.
+
+    .venv/bin/python -m benchmarks.evidence.references parquet:TRAIN_GLOB --test TEST_GLOB
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from benchmarks.evidence import choices
+from benchmarks.evidence.steps import CLASSES, REFERENCE_SEED, steps_at
+from benchmarks.evidence.tables import by_cell
+from benchmarks.evidence.trainings import (
+    Rows,
+    Training,
+    finished,
+    some_classes,
+    train_missing,
+)
+from benchmarks.record import print_table, write_results
+from rayred.linkage.rows import as_unit_rows
+
+REFERENCES = 5
+FRACTIONS = (0.9, 0.7)
+STEPS = steps_at(8)
+"""Of the references."""
+TRAINED = steps_at(2)
+"""Steps of the trainings on the subsets."""
+TRIALS = 5
+MEAN = "mean of references"
+
+
+def planned() -> list[Training]:
+    """Return all trainings."""
+    arms = [*(f"reference {number}" for number in range(REFERENCES)), MEAN, "random"]
+    return [Training(arm, FRACTIONS[-1], TRAINED, seed) for seed in range(TRIALS) for arm in arms]
+
+
+def main() -> None:
+    """Do what is missing, print a table and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("dataset", help="training images, as `dataset` of an experiment")
+    parser.add_argument("--test", required=True, help="test images, as `data.test`")
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence/references"))
+    parser.add_argument("--processes", type=int, default=2, help="trainings at a time")
+    given = parser.parse_args()
+    dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
+    labels = dataset.train.labels
+    spaces = [
+        choices.reference(dataset, given.out, STEPS, REFERENCE_SEED + number)["mean_train"]
+        for number in range(REFERENCES)
+    ]
+    # The distance of rows of length 1 side by side is the mean of their distances.
+    together = np.concatenate([as_unit_rows(x) for x in spaces], axis=1).astype(np.float32)
+    named = {f"reference {number}": x for number, x in enumerate(spaces)} | {MEAN: together}
+    subsets = {
+        (name, fraction): choices.semantic(x, labels, fraction)
+        for name, x in named.items()
+        for fraction in FRACTIONS
+    }
+
+    def rows_of(training: Training) -> Rows:
+        if training.arm == "random":
+            rng = np.random.default_rng(training.seed)
+            return choices.at_random(labels, training.fraction, rng)
+        return subsets[training.arm, training.fraction]
+
+    train_missing(planned(), rows_of, given.out, given.processes)
+    rows = by_cell(finished(given.out, dataset))
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
+    figures: dict[str, Any] = {"rows": rows}
+    for fraction in FRACTIONS:
+        chosen = [subsets[name, fraction] for name in named if name != MEAN]
+        groups = [choices.groups_of(x, labels, fraction) for x in spaces]
+        figures[f"{fraction:g}"] = {
+            "overlap": _of_pairs([_jaccard(a, b) for a, b in combinations(chosen, 2)]),
+            "overlap by chance": round(fraction / (2 - fraction), 3),
+            "overlap with the mean": _of_pairs(
+                [_jaccard(a, subsets[MEAN, fraction]) for a in chosen]
+            ),
+            "agreement of groups": _of_pairs(
+                [adjusted_rand_score(a, b) for a, b in combinations(groups, 2)]
+            ),
+        }
+        print(fraction, figures[f"{fraction:g}"])
+    print(f"written to {write_results('evidence_references', figures)}")
+
+
+def _jaccard(a: Rows, b: Rows) -> float:
+    both = len(np.intersect1d(a, b))
+    return both / (len(a) + len(b) - both)
+
+
+def _of_pairs(values: list[float]) -> list[float]:
+    """Return mean, lowest and highest."""
+    return [round(float(value), 3) for value in (np.mean(values), min(values), max(values))]
+
+
+if __name__ == "__main__":
+    main()
