@@ -69,7 +69,7 @@ class Boxes:
         """
         directions_DC = _directions(y_ND)
         product = directions_DC.T @ directions_DC
-        excess = torch.linalg.matrix_norm(product - torch.eye(len(product), dtype=product.dtype))
+        excess = torch.linalg.matrix_norm(product - torch.eye(len(product)).to(product))
         coordinates_NC = torch.cat(
             [(y_ND[block].double().cpu() @ directions_DC).float() for block in row_blocks(y_ND)]
         )

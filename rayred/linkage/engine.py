@@ -298,9 +298,11 @@ class _Forest:
         names = (cluster == torch.arange(end - first, device=cluster.device)).nonzero().squeeze(1)
         most = self._pairs_worth_listing(group)
         given = self.settings.first_distance if self.threshold[group] < 0 else None
-        if len(names) <= SMALL and given is None:
+        if len(unit) <= SMALL and given is None:
             return self._from_first(self._all_pairs(group, unit, cluster, names), group, first)
         left, right, slack = cluster_factors(unit, cluster, names)
+        if given is None and len(names) <= SMALL:
+            given = ABOVE_ALL
         if given is None:
             given = next_threshold(left, right, self.threshold[group], self.degree[group])
         limit = min(given, self.max_distance)
@@ -323,7 +325,7 @@ class _Forest:
         return self._from_first(lowest, group, first)
 
     def _all_pairs(self, group: int, unit: Tensor, cluster: Tensor, names: Tensor) -> LowestPairs:
-        """Return the lowest pairs of a few clusters of a group, without a search for near ones."""
+        """Return the lowest pairs of clusters of a few rows, without a search for near ones."""
         k = len(names)
         a, b = names[torch.triu_indices(k, k, 1, device=names.device)]
         limit = min(ABOVE_ALL, self.max_distance)

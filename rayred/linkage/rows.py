@@ -113,7 +113,7 @@ def empty(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> T
     On a CPU, its memory is NumPy's, which asks the system for huge pages: to get those of 4 KiB at
     their first use takes longer than what the engine then writes there.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or 0 in shape:
         return torch.empty(shape, dtype=dtype, device=device)
     size = shape[0] * shape[1] * dtype.itemsize
     return torch.from_numpy(np.empty(size, np.uint8)).view(dtype).view(shape)

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from rayred.linkage import EngineSettings, complete_linkage, engine, linkage_trees, near, threads
 from rayred.linkage.pairs import near_pairs, pair_distances
-from rayred.linkage.rows import as_unit_rows
+from rayred.linkage.rows import as_unit_rows, unit_rows
 from rayred.linkage.scipy_backend import scipy_tree
 from tests.linkage.example_rows import KINDS, make_rows
 
@@ -302,6 +302,29 @@ def test_blocks_that_do_not_fit_are_halved_down_to_an_error(monkeypatch):
     monkeypatch.setattr(near, "near_pairs", never_fits)
     with pytest.raises(MemoryError, match="400 rows do not fit on the GPU"):
         complete_linkage(x, 300)
+
+
+def test_few_clusters_of_many_rows_are_looked_for_in_blocks_that_fit(monkeypatch):
+    """Also the last clusters of a group that has many rows."""
+    x = make_rows("clustered", 40, 8, 1).repeat(10, axis=0)
+    x += 1e-4 * np.random.default_rng(0).normal(size=x.shape)
+    expected = complete_linkage(x)
+    plain, failed = near.farthest_pairs, []
+
+    def too_large_at_first(unit, cluster, *rest):
+        if len(cluster.unique()) <= engine.SMALL and not failed:
+            failed.append(True)
+            raise torch.OutOfMemoryError
+        return plain(unit, cluster, *rest)
+
+    monkeypatch.setattr(near, "farthest_pairs", too_large_at_first)
+    tree = complete_linkage(x, settings=EngineSettings(first_distance=1e-3, pairs_bytes=0))
+    assert failed
+    assert np.array_equal(tree.children, expected.children)
+
+
+def test_no_rows_are_no_error():
+    assert unit_rows(np.ones((3, 4)), rows=np.empty(0, np.int64)).shape == (0, 4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
