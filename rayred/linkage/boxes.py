@@ -65,7 +65,8 @@ class Boxes:
         y_ND
             (N, D) float32, about centred.
         share
-            What they are of the rows that they are a sample of: leaves have as many fewer rows.
+            Share of all rows that these are, if they are a sample. Leaves hold that share of
+            `LEAF_ROWS`.
         """
         directions_DC = _directions(y_ND)
         product = directions_DC.T @ directions_DC

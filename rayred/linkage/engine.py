@@ -301,11 +301,13 @@ class _Forest:
         if len(unit) <= SMALL and given is None:
             return self._from_first(self._all_pairs(group, unit, cluster, names), group, first)
         left, right, slack = cluster_factors(unit, cluster, names)
-        if given is None and len(names) <= SMALL:
-            given = ABOVE_ALL
-        if given is None:
-            given = next_threshold(left, right, self.threshold[group], self.degree[group])
-        limit = min(given, self.max_distance)
+        if given is not None:
+            limit = given
+        elif len(names) <= SMALL:
+            limit = ABOVE_ALL
+        else:
+            limit = next_threshold(left, right, self.threshold[group], self.degree[group])
+        limit = min(limit, self.max_distance)
         if most is not None and limit == ABOVE_ALL and len(names) * (len(names) - 1) / 2 > most:
             return None
         widen(left, right, slack)

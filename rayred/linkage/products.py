@@ -75,8 +75,9 @@ def products_that_pay(
 def _boxes_that_pay(y: Tensor, limit: float, together: int) -> tuple[Boxes | None, float]:
     """Return the boxes of rows and the share of the products that they leave.
 
-    `None` and 1 if that is too large. Those of a sample tell soon that it is: with as few rows in a
-    leaf as there are in the sample, boxes are smaller than those of all rows.
+    `None` and 1 if that share is too large. The boxes of a sample come first: a leaf of it holds
+    the sampled rows of a full leaf, so boxes are smaller. If even they leave too much, those of
+    all rows are not made.
     """
     n, sampled = len(y), min(len(y), SAMPLED_ROWS)
     sample = torch.linspace(0, n - 1, sampled, dtype=torch.float64, device=y.device).long()

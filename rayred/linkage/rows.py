@@ -90,7 +90,8 @@ def unit_rows(
     array = as_matrix(x)
     # Sent to the device before it is widened: half precision is a quarter of the bytes.
     taken = _as_tensor(array if rows is None else array[rows]).to(device)
-    unit = empty((len(taken), taken.shape[1]), torch.float64, taken.device) if out is None else out
+    n, d = taken.shape
+    unit = empty((n, d), torch.float64, taken.device) if out is None else out
     for block in row_blocks(unit):
         part = unit[block]
         # By float32, which torch makes of float16 several times as fast as float64.
@@ -98,10 +99,12 @@ def unit_rows(
         # Scaled by the largest entry first, so that no square under- or overflows.
         largest = part.abs().amax(1, keepdim=True)
         # Infinity is the largest entry of its row, and amax returns NaN for a row with a NaN.
-        for bad, problem in ((~largest.isfinite(), NOT_FINITE), (largest == 0, ALL_ZERO)):
-            if bad.any():
-                place = block.start + int(bad.squeeze(1).int().argmax())
-                raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
+        bad = (~largest.isfinite() | (largest == 0)).squeeze(1)
+        if bad.any():
+            first = int(bad.int().argmax())
+            problem = ALL_ZERO if largest[first] == 0 else NOT_FINITE
+            place = block.start + first
+            raise ValueError(f"row {place if rows is None else rows[place]} {problem}")
         part /= largest
         part /= sum_by_halves(part.square()).sqrt_().unsqueeze(1)
     return unit

@@ -54,7 +54,7 @@ def entries_upto(product: Tensor, most: int, mask: Tensor) -> tuple[Tensor, Tens
         return _true_entries(mask)
     if product.is_cuda:
         i, j = _true_entries(bits[rows] <= most)
-    else:  # steps so short that most of their time is that to begin them, which is less of NumPy
+    else:  # short steps, each of which NumPy begins in less time than torch
         few = bits.numpy()[rows.numpy()] <= np.int16(most)
         places = np.divmod(np.flatnonzero(few), few.shape[1])
         i, j = (torch.from_numpy(place) for place in places)

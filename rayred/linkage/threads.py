@@ -26,14 +26,14 @@ def side_by_side(
 ) -> list[Result]:
     """Return the results of some work on every item, in their order.
 
-    On a CPU, some items of a large group each are worked on at a time, and share the threads that
-    torch may use here. torch would share every small step among its threads, which takes longer;
-    small groups are worked on by one thread.
+    On a CPU, several items are worked on at a time if their groups are large, and share the threads
+    that torch may use here: torch would share every small step among them, which takes longer. If
+    the groups are small, one thread works on all items.
 
     Parameters
     ----------
     work
-        Called with one item, in any order; on a CPU, in a thread.
+        Called with one item, in any order, in this thread or others.
     items
         The items.
     device

@@ -63,6 +63,8 @@ def test_the_row_named_is_that_of_x_and_not_of_its_group(method):
         (np.array([[1.0, 0.0], [0.0, 0.0]]), "row 1 is all zero"),
         (np.array([[1.0, np.nan], [1.0, 0.0]]), "row 0 has a value that is NaN or infinite"),
         (np.array([[1.0, 0.0], [np.inf, 0.0]]), "row 1 has a value that is NaN or infinite"),
+        (np.array([[0.0, 0.0], [np.inf, 0.0]]), "row 0 is all zero"),
+        (np.array([[np.nan, 0.0], [0.0, 0.0]]), "row 0 has a value that is NaN or infinite"),
         (np.ones(3), r"shape \(n, d\), got shape \(3,\)"),
         (np.ones((0, 3)), "non-empty"),
         (np.array([["a", "b"]]), "expected real numbers"),
