@@ -53,35 +53,51 @@ def write_digits(folder: Path, copies: int) -> None:
     images = digits.images * (255 / 16)
     for label in digits.target_names:
         members = images[digits.target == label]
-        chosen = _unlike_each_other(members, CLASS_SIZE - copies)
+        chosen = np.sort(unlike_each_other(members, CLASS_SIZE - copies, _most_usual(members)))
         copied = rng.permutation(chosen)[:copies]
         for row, image in enumerate(members):
             part = "train" if row in chosen else "test"
             _write(folder / part / str(label) / f"{row:03}.png", image)
             if row in copied:
-                moved = shift(image, rng.uniform(-0.25, 0.25, 2), order=1, mode="nearest")
-                near = moved * rng.uniform(0.9, 1.1) + rng.normal(0, 8, moved.shape)
-                _write(folder / part / str(label) / f"{row:03}-copy.png", near)
+                _write(folder / part / str(label) / f"{row:03}-copy.png", altered(image, rng))
 
 
-def _unlike_each_other(images: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Return rows of images, each the farthest from those before it.
+def unlike_each_other(images: NDArray[Any], count: int, first: int) -> NDArray[np.int64]:
+    """Return places of images: the first, then each the farthest from those before it.
 
     Source: Gonzalez, Clustering to minimize the maximum intercluster distance (1985).
     """
-    rows = images.reshape(len(images), -1)
-    nearest = np.square(rows - rows.mean(axis=0)).sum(axis=1)
-    chosen = [int(nearest.argmin())]
-    nearest[:] = np.inf
+    rows = images.reshape(len(images), -1).astype(float)
+    chosen = [first]
+    nearest = np.full(len(rows), np.inf)
     while len(chosen) < count:
         nearest = np.minimum(nearest, np.square(rows - rows[chosen[-1]]).sum(axis=1))
         chosen.append(int(nearest.argmax()))
-    return np.sort(chosen)
+    return np.array(chosen)
+
+
+def _most_usual(images: NDArray[np.float64]) -> int:
+    """Return the place of the image closest to the mean."""
+    return int(np.square(images - images.mean(axis=0)).sum(axis=(1, 2)).argmin())
+
+
+def altered(image: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return an (H, W) or (H, W, C) image moved by part of a pixel, in other light, with noise."""
+    by = [*rng.uniform(-0.25, 0.25, 2), *[0] * (image.ndim - 2)]
+    moved = shift(image, by, order=1, mode="nearest")
+    noisy: NDArray[np.float64] = moved * rng.uniform(0.9, 1.1) + rng.normal(0, 8, moved.shape)
+    return noisy
+
+
+def as_pixels(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return an image of 0 to 255."""
+    pixels: NDArray[np.uint8] = np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _write(path: Path, image: NDArray[np.float64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.clip(np.round(image), 0, 255).astype(np.uint8)).save(path)
+    Image.fromarray(as_pixels(image)).save(path)
 
 
 def study(folder: Path, out: Path, **changes: Any) -> rayred.Study:

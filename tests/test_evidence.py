@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -56,7 +59,7 @@ def test_images_are_parted_from_dense_to_sparse(rows):
 def test_a_finished_training_is_read_as_it_was_noted():
     correct = np.random.default_rng(0).random(77) < 0.5
     one = Finished(Training("semantic", 0.7, 100, 3), correct)
-    again = Finished.of_line(one.line(), 77)
+    again = Finished.of_note(json.loads(json.dumps(asdict(one.training) | one.note())), 77)
     assert again.training == one.training
     assert np.array_equal(again.correct, correct)
     assert again.accuracy == one.accuracy == pytest.approx(100 * correct.mean())
@@ -72,8 +75,11 @@ def test_only_missing_trainings_are_done(tmp_path):
     np.savez(tmp_path / "images.npz", classes=np.array(dataset.classes), **arrays)
     plan = [Training("full", 1.0, 2, seed) for seed in range(3)]
     trainings.train_missing(plan[:2], lambda _: np.arange(100), tmp_path, 1)
-    first = (tmp_path / trainings.FINISHED).read_text()
+    file = tmp_path / trainings.FINISHED
+    first = file.read_text()
     assert len(first.splitlines()) == 2
+    with file.open("a") as lines:
+        lines.write(first[:30])  # of a study that was killed
     asked: list[Training] = []
 
     def rows_of(training: Training) -> np.ndarray:
@@ -82,7 +88,11 @@ def test_only_missing_trainings_are_done(tmp_path):
 
     trainings.train_missing(plan, rows_of, tmp_path, 1)
     assert asked == plan[2:]
-    assert (tmp_path / trainings.FINISHED).read_text().startswith(first)
+    assert file.read_text().startswith(first)
+    assert [
+        one.training
+        for one in trainings.finished(tmp_path, trainings.some_classes("", "", (), tmp_path))
+    ] == plan
 
 
 def digits_of_three_classes():
@@ -131,3 +141,11 @@ def test_a_share_of_the_images_is_planted(share, copies):
     assert np.array_equal(split.images, again.images)
     other = planted.training_set(pool, 20, planted.Repetition(share, copies, 1))[0]
     assert not np.array_equal(split.images, other.images)
+
+
+@pytest.mark.parametrize("count", [1, 3, 24, 145])
+def test_what_has_finished_is_drawn(tmp_path, count):
+    rng = np.random.default_rng(0)
+    done = [Finished(one, rng.random(200) < 0.8) for one in steps.planned()[:count]]
+    steps.plot(by_cell(done), tmp_path / "steps.png")
+    assert (tmp_path / "steps.png").stat().st_size > 10_000

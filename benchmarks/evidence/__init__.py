@@ -1,6 +1,6 @@
 """Studies of the method itself, each of an hour or two on two cores, which go on where they ended.
 
 A study trains small networks in processes of one thread, without Ray, and notes every finished
-training in its folder; started again, it does those that are missing. `docs/experiments.md` has
-what came out.
+training in its folder; started again, it does those that are missing. `docs/experiments.md` is
+about them.
 """

@@ -13,12 +13,9 @@ counted which are in a group with their originals.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,15 +23,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import shift
 from sklearn.datasets import load_digits
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.trainings import FINISHED, MODEL, Rows, some_classes
-from benchmarks.record import print_table, write_results
+from benchmarks.evidence.tables import print_rows
+from benchmarks.evidence.trainings import (
+    CLASSES,
+    MODEL,
+    REFERENCE_SEED,
+    Rows,
+    do_missing,
+    notes,
+    some_classes,
+)
+from benchmarks.planted import altered, as_pixels, unlike_each_other
+from benchmarks.record import write_results
 from rayred.config import Train
 from rayred.data.dataset import Dataset, Split
-from rayred.machines.connect import WORKER_SETTINGS
 from rayred.results.trial import TestSplit, Trial, TrialResult, pack_correct
 from rayred.training import Outcome, Task, embed_images, train_model
 from rayred.verdict.judge import judge
@@ -44,10 +49,6 @@ SHARES = (0.1, 0.3, 0.5)
 REPETITIONS = 20
 TRIALS = 12
 MARGIN = 1.0
-CLASSES = ("cat", "deer", "dog")
-REFERENCE_SEED = 1_000
-
-Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,13 @@ def training_set(pool: Split, size: int, one: Repetition) -> tuple[Split, Rows, 
     images, labels, originals, used = [], [], [], []
     pixels = np.asarray(pool.images)
     for label, members in enumerate(choices.members_of(pool.labels)):
-        chosen = members[_unlike_each_other(pixels[members], size - copies, rng)]
+        first = int(rng.integers(len(members)))
+        chosen = members[unlike_each_other(pixels[members], size - copies, first)]
         copied = rng.permutation(chosen)[:copies]
-        images += [pixels[chosen], *(altered(pixels[row], rng)[None] for row in copied)]
+        images += [
+            pixels[chosen],
+            *(as_pixels(altered(pixels[row].astype(float), rng))[None] for row in copied),
+        ]
         originals += [chosen, copied]
         labels.append(np.full(size, label))
         used.append(chosen)
@@ -114,28 +119,6 @@ def training_set(pool: Split, size: int, one: Repetition) -> tuple[Split, Rows, 
     names = [str(row) for row in range(count)]
     split = Split(np.concatenate(images), np.concatenate(labels), names, pool.classes)
     return split, np.concatenate(originals), np.sort(np.concatenate(used))
-
-
-def _unlike_each_other(images: Images, count: int, rng: np.random.Generator) -> Rows:
-    """Return images, the first at random, each other the farthest from those before it.
-
-    Source: Gonzalez, Clustering to minimize the maximum intercluster distance (1985).
-    """
-    rows = images.reshape(len(images), -1).astype(float)
-    chosen = [int(rng.integers(len(rows)))]
-    nearest = np.full(len(rows), np.inf)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, np.square(rows - rows[chosen[-1]]).sum(axis=1))
-        chosen.append(int(nearest.argmax()))
-    return np.array(chosen)
-
-
-def altered(image: Images, rng: np.random.Generator) -> Images:
-    """Return an image moved by a part of a pixel, lighter or darker, with noise."""
-    moved = shift(image.astype(float), [*rng.uniform(-0.25, 0.25, 2), 0], order=1, mode="nearest")
-    noisy = moved * rng.uniform(0.9, 1.1) + rng.normal(0, 8, moved.shape)
-    copy: Images = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
-    return copy
 
 
 def study(pool: Split, test: Split | None, problem: Problem, one: Repetition) -> dict[str, Any]:
@@ -207,7 +190,6 @@ def _pairs_within(groups: Rows) -> Iterator[tuple[int, int]]:
 
 
 def _study_alone(given: argparse.Namespace, one: Repetition) -> dict[str, Any]:
-    torch.set_num_threads(1)
     if given.dataset == "digits":
         return study(digits(), None, DIGITS, one)
     dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
@@ -249,21 +231,10 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     if kind == "photos":
         some_classes(given.dataset, given.test, CLASSES, given.out)
-    file = given.out / FINISHED
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    known = {(one["share"], one["planted"], one["number"]) for one in done}
-    missing = [one for one in planned() if (one.share, one.planted, one.number) not in known]
-    os.environ.update(WORKER_SETTINGS)
-    pool = ProcessPoolExecutor(given.processes, multiprocessing.get_context("spawn"))
-    with pool, file.open("a") as lines:
-        running = {pool.submit(_study_alone, given, one): one for one in missing}
-        for count, future in enumerate(as_completed(running), 1):
-            done.append(asdict(running[future]) | future.result())
-            print(json.dumps(done[-1]), file=lines, flush=True)
-            print(f"{count} of {len(missing)}: {done[-1]}", flush=True)
+    do_missing(planned(), lambda one: partial(_study_alone, given, one), given.out, given.processes)
+    done = notes(given.out)
     rows = rates(done)
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
+    print_rows(rows)
     figures = {"margin": MARGIN, "trials": TRIALS, "rows": rows, "repetitions": done}
     print(f"written to {write_results(f'evidence_planted_{kind}', figures)}")
 

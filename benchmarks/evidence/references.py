@@ -10,25 +10,26 @@ cosine distances.
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.steps import CLASSES, REFERENCE_SEED, steps_at
-from benchmarks.evidence.tables import by_cell
+from benchmarks.evidence.steps import steps_at
+from benchmarks.evidence.tables import by_cell, print_rows
 from benchmarks.evidence.trainings import (
+    CLASSES,
+    REFERENCE_SEED,
     Rows,
     Training,
+    arguments,
     finished,
     some_classes,
     train_missing,
 )
-from benchmarks.record import print_table, write_results
+from benchmarks.record import write_results
 from rayred.linkage.rows import as_unit_rows
 
 REFERENCES = 5
@@ -49,11 +50,7 @@ def planned() -> list[Training]:
 
 def main() -> None:
     """Do what is missing, print a table and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("dataset", help="training images, as `dataset` of an experiment")
-    parser.add_argument("--test", required=True, help="test images, as `data.test`")
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence/references"))
-    parser.add_argument("--processes", type=int, default=2, help="trainings at a time")
+    parser = arguments(__doc__, "runs/evidence/references")
     given = parser.parse_args()
     dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
     labels = dataset.train.labels
@@ -78,8 +75,7 @@ def main() -> None:
 
     train_missing(planned(), rows_of, given.out, given.processes)
     rows = by_cell(finished(given.out, dataset))
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
+    print_rows(rows)
     figures: dict[str, Any] = {"rows": rows}
     for fraction in FRACTIONS:
         chosen = [subsets[name, fraction] for name in named if name != MEAN]

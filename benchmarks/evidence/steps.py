@@ -10,7 +10,6 @@ their largest values, a random image of each group, groups at one height in all 
 
 from __future__ import annotations
 
-import argparse
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,25 +18,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.tables import by_cell
+from benchmarks.evidence.tables import by_cell, print_rows
 from benchmarks.evidence.trainings import (
+    CLASSES,
+    REFERENCE_SEED,
     Finished,
     Rows,
     Training,
+    arguments,
     finished,
     some_classes,
     train_missing,
 )
-from benchmarks.record import RESULTS, print_table, write_results
+from benchmarks.record import RESULTS, write_results
 from rayred.data.dataset import Dataset
 
-CLASSES = ("cat", "deer", "dog")
 BASE = 234
 """Steps of two epochs of 15,000 images, in batches of 128."""
 MULTIPLES = (0.5, 1, 2, 4, 8)
 FRACTIONS = (0.9, 0.7)
 TRIALS = 5
-REFERENCE_SEED = 1_000
 VARIANTS = ("short reference", "largest pooled", "random of group", "common height")
 VARIED_AT = (2, 8)
 """Multiples at which 70 % are chosen in other ways too."""
@@ -127,6 +127,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         *((a, f) for f in FRACTIONS for a in ("semantic", "random")),
     ):
         mine = [row for row in rows if (row["arm"], row["fraction"]) == (arm, fraction)]
+        if not mine:
+            continue
         epochs = [row["steps"] * 2 / BASE for row in mine]
         style = "--" if fraction == FRACTIONS[-1] else "-"
         left.errorbar(
@@ -141,25 +143,29 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             label=arm if arm == "full" else f"{arm}, {100 * fraction:.0f} %",
         )
         if arm == "semantic":
-            mean, low, high = np.array([row["minus random"] for row in mine]).T
-            right.plot(
-                epochs,
+            mean, low, high = np.array([row.get("minus random", [np.nan] * 3) for row in mine]).T
+            right.errorbar(
+                np.array(epochs) * (1.03 if fraction == FRACTIONS[-1] else 1 / 1.03),
                 mean,
-                style,
+                np.array([mean - low, high - mean]),
                 color=colours[arm],
+                linestyle=style,
                 marker="o",
                 markersize=3,
+                capsize=2,
                 label=f"{100 * fraction:.0f} %",
             )
-            right.fill_between(epochs, low, high, color=colours[arm], alpha=0.15, linewidth=0)
     left.set(ylabel="test accuracy, %", title="Mean of the trials, ± one standard deviation")
     right.axhline(0, color="grey", linewidth=0.8)
     right.set(ylabel="points", title="Semantic minus random, with 90 % interval")
+    ticks = sorted({row["steps"] * 2 / BASE for row in rows})
     for axes in (left, right):
+        axes.set_xlim(ticks[0] / 1.2, ticks[-1] * 1.2)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(epochs, [f"{epoch:.0f}" for epoch in epochs])
+        axes.set_xticks(ticks, [f"{epoch:.0f}" for epoch in ticks])
         axes.set_xlabel("steps, in epochs of all images")
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(10)
@@ -168,11 +174,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Do what is missing, print a table, write JSON and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("dataset", help="training images, as `dataset` of an experiment")
-    parser.add_argument("--test", required=True, help="test images, as `data.test`")
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence/steps"))
-    parser.add_argument("--processes", type=int, default=2, help="trainings at a time")
+    parser = arguments(__doc__, "runs/evidence/steps")
     parser.add_argument("--report", action="store_true", help="only report what has finished")
     given = parser.parse_args()
     dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
@@ -181,8 +183,7 @@ def main() -> None:
         train_missing(planned(), subsets.rows_of, given.out, given.processes)
     done = finished(given.out, dataset)
     rows = by_cell(done)
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])
+    print_rows(rows)
     figures = {"classes": CLASSES, "rows": rows, "sparsity": by_sparsity(done, subsets, dataset)}
     print(f"written to {write_results('evidence_steps', figures)}")
     plot(rows, RESULTS.parent / "images" / "evidence-steps.png")

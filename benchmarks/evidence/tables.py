@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from benchmarks.evidence.trainings import Finished
+from benchmarks.record import print_table
 
 CONFIDENCE = 0.9
 
@@ -45,3 +46,9 @@ def by_cell(done: list[Finished]) -> list[dict[str, Any]]:
                 row[f"minus {name}"] = [round(value, 2) for value in interval(differences)]
         rows.append(row)
     return rows
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print a table of rows, some of which have columns that others lack."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    print_table(header, [[str(row.get(key, "")) for key in header] for row in rows])

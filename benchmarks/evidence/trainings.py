@@ -5,12 +5,14 @@ Legend: N training images, M test images, n images of a subset.
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,17 @@ from rayred.data.dataset import Dataset, Split
 from rayred.machines.connect import WORKER_SETTINGS
 from rayred.training import Outcome, Task, train_model
 
+CLASSES = ("cat", "deer", "dog")
+"""Of CIFAR-10."""
 MODEL = "resnet8"
+PRECISION = "bfloat16"
+"""Twice the images a second of float32, on GPUs and on processors that multiply in it."""
 FINISHED = "finished.jsonl"
+REFERENCE_SEED = 1_000
+"""Of the first reference."""
 
 Rows = NDArray[np.int64]
-_loaded: list[Dataset] = []
+Work = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,19 +66,19 @@ class Finished:
         """Percent of the test images."""
         return 100 * float(self.correct.mean())
 
-    def line(self) -> str:
-        """Return it as a line of JSON."""
+    def note(self) -> dict[str, Any]:
+        """Return what is noted of it beside the training."""
         bits = np.packbits(self.correct).tobytes().hex()
-        return json.dumps(asdict(self.training) | {"accuracy": self.accuracy, "correct": bits})
+        return {"accuracy": self.accuracy, "correct": bits}
 
     @classmethod
-    def of_line(cls, line: str, test_images: int) -> Finished:
-        """Return what a line says."""
-        content: dict[str, Any] = json.loads(line)
-        bits = np.frombuffer(bytes.fromhex(content.pop("correct")), np.uint8)
-        del content["accuracy"]
+    def of_note(cls, note: dict[str, Any], test_images: int) -> Finished:
+        """Return what a line of the notes says."""
+        bits = np.frombuffer(bytes.fromhex(note["correct"]), np.uint8)
         correct = np.unpackbits(bits, count=test_images).astype(bool)
-        return cls(Training(**content), correct)
+        return cls(
+            Training(**{field.name: note[field.name] for field in fields(Training)}), correct
+        )
 
 
 def some_classes(dataset: str, test: str, names: Iterable[str], folder: Path) -> Dataset:
@@ -92,6 +100,7 @@ def some_classes(dataset: str, test: str, names: Iterable[str], folder: Path) ->
     return _of_file(file)
 
 
+@cache
 def _of_file(file: Path) -> Dataset:
     with np.load(file) as arrays:
         classes = tuple(arrays["classes"].tolist())
@@ -109,15 +118,54 @@ def _of_file(file: Path) -> Dataset:
 
 def train(dataset: Dataset, rows: Rows, steps: int, seed: int) -> Outcome:
     """Train a network on some images, in this process."""
-    recipe = Train.model_validate({"recipe": "fast", "steps": steps})
+    settings = {"recipe": "fast", "steps": steps, "precision": PRECISION}
+    recipe = Train.model_validate(settings)
     return train_model(Task.for_dataset(MODEL, dataset, recipe, seed), dataset, rows)
 
 
 def finished(folder: Path, dataset: Dataset) -> list[Finished]:
     """Return the trainings that a folder has noted."""
+    return [Finished.of_note(note, len(dataset.test)) for note in notes(folder)]
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
+    """Return what a folder has noted; the rest of a line that a killed study began is removed."""
     file = folder / FINISHED
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [Finished.of_line(line, len(dataset.test)) for line in lines]
+    text = file.read_text() if file.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.write_text(whole)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def do_missing(
+    jobs: Iterable[Any], work_of: Callable[[Any], Work], folder: Path, processes: int
+) -> None:
+    """Do the jobs that a folder has not noted yet, in their order.
+
+    Parameters
+    ----------
+    jobs
+        Dataclasses of numbers and text, all different.
+    work_of
+        Returns the work of a job, which another process does: it returns what is noted of it.
+    folder
+        Gets a line of JSON for each job that has been done: its fields and what its work returned.
+    processes
+        Number of jobs at a time.
+    """
+    done = notes(folder)
+    missing = [job for job in jobs if not any(asdict(job).items() <= note.items() for note in done)]
+    os.environ.update(WORKER_SETTINGS)
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
+    )
+    with pool, (folder / FINISHED).open("a") as file:
+        running = {pool.submit(work_of(job)): job for job in missing}
+        for count, future in enumerate(as_completed(running), 1):
+            note = asdict(running[future]) | future.result()
+            print(json.dumps(note), file=file, flush=True)
+            print(f"{count} of {len(missing)}: {running[future]}", flush=True)
 
 
 def train_missing(
@@ -126,36 +174,28 @@ def train_missing(
     folder: Path,
     processes: int,
 ) -> None:
-    """Do the trainings that a folder has not noted yet, in their order.
+    """Do the trainings that a folder has not noted yet, each on the (n,) rows of a function.
 
-    Parameters
-    ----------
-    trainings
-        The trainings of a study.
-    rows_of
-        Returns the (n,) training images of one.
-    folder
-        Has the images, see `some_classes`, and gets a line for each finished training.
-    processes
-        Number of trainings at a time.
+    The folder has the images, see `some_classes`.
     """
-    done = {one.training for one in finished(folder, _of_file(folder / "images.npz"))}
-    missing = [one for one in trainings if one not in done]
-    os.environ.update(WORKER_SETTINGS)
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _load, (folder / "images.npz",)
+    do_missing(
+        trainings,
+        lambda one: partial(_train, folder / "images.npz", one, rows_of(one)),
+        folder,
+        processes,
     )
-    with pool, (folder / FINISHED).open("a") as file:
-        running = {pool.submit(_train, one, rows_of(one)): one for one in missing}
-        for count, future in enumerate(as_completed(running), 1):
-            print(Finished(running[future], future.result()).line(), file=file, flush=True)
-            print(f"{count} of {len(missing)} trainings", flush=True)
 
 
-def _load(file: Path) -> None:
-    torch.set_num_threads(1)
-    _loaded.append(_of_file(file))
+def _train(file: Path, training: Training, rows: Rows) -> dict[str, Any]:
+    outcome = train(_of_file(file), rows, training.steps, training.seed)
+    return Finished(training, outcome.correct).note()
 
 
-def _train(training: Training, rows: Rows) -> NDArray[np.bool_]:
-    return train(_loaded[0], rows, training.steps, training.seed).correct
+def arguments(description: str | None, folder: str) -> argparse.ArgumentParser:
+    """Return the arguments of a study on photos, which by default notes in `folder`."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("dataset", help="training images, as `dataset` of an experiment")
+    parser.add_argument("--test", required=True, help="test images, as `data.test`")
+    parser.add_argument("--out", type=Path, default=Path(folder), help="folder of the study")
+    parser.add_argument("--processes", type=int, default=2, help="trainings at a time")
+    return parser
