@@ -49,17 +49,16 @@ def steps_at(multiple: float) -> int:
 
 
 def planned() -> list[Training]:
-    """Return all trainings, the short ones first."""
+    """Return all trainings: the short ones first, those of other choices last."""
     arms = [("full", 1.0), *((arm, f) for arm in ("semantic", "random") for f in FRACTIONS)]
-    plan = []
-    for multiple in MULTIPLES:
-        varied = [(arm, FRACTIONS[-1]) for arm in VARIANTS if multiple in VARIED_AT]
-        plan += [
-            Training(arm, fraction, steps_at(multiple), seed)
-            for seed in range(TRIALS)
-            for arm, fraction in (*arms, *varied)
-        ]
-    return plan
+    others = [(arm, FRACTIONS[-1]) for arm in VARIANTS]
+    return [
+        Training(arm, fraction, steps_at(multiple), seed)
+        for multiples, chosen in ((MULTIPLES, arms), (VARIED_AT, others))
+        for multiple in multiples
+        for seed in range(TRIALS)
+        for arm, fraction in chosen
+    ]
 
 
 class Subsets:
