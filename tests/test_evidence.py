@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -149,3 +152,50 @@ def test_what_has_finished_is_drawn(tmp_path, count):
     done = [Finished(one, rng.random(200) < 0.8) for one in steps.planned()[:count]]
     steps.plot(by_cell(done), tmp_path / "steps.png")
     assert (tmp_path / "steps.png").stat().st_size > 10_000
+
+
+def test_the_share_of_wrong_verdicts_goes_by_the_mean_difference():
+    def one(number: int, difference: float, outcome: str) -> dict[str, object]:
+        found = {"outcome": outcome, "difference": difference}
+        return {
+            "share": 0.3,
+            "planted": True,
+            "number": number,
+            "semantic": found,
+            "random": found,
+            "precision": 1.0,
+            "recall": 0.5,
+        }
+
+    worse = [one(number, -1.4, "worse") for number in range(3)]
+    semantic, random = planted.rates([*worse, one(3, -1.0, "equivalent")], margin=1.0)
+    assert (semantic["n"], semantic["difference"][0]) == (4, -1.3)
+    assert (semantic["equivalent"], semantic["undecided"], semantic["worse"]) == (1, 0, 3)
+    assert semantic["wrong"] == random["wrong"] == 1
+    assert (semantic["precision"], semantic["recall"]) == (1, 0.5)
+    assert planted.rates([*worse, one(3, 4.4, "equivalent")], margin=1.0)[0]["wrong"] == 3
+
+
+def test_photos_are_halved_by_the_means_of_four_pixels():
+    images = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+    half = planted.halved(planted.Split(images, np.zeros(2, np.int64), ["a", "b"], ("c",)))
+    assert half.images.shape == (2, 2, 3, 3)
+    assert half.images[1, 1, 2, 0] == np.round(images[1, 2:, 4:, 0].mean())
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
+def test_a_study_of_planted_copies_runs_on_every_processor(capability):
+    code = (
+        "from benchmarks.evidence import planted; import json;"
+        "problem = planted.replace(planted.DIGITS, class_size=6, trials=2,"
+        " recipe=planted.DIGITS.recipe.model_copy(update={'steps': 3}));"
+        "print(json.dumps(planted.study("
+        "planted.digits(), None, problem, planted.Repetition(0.5, True, 0))))"
+    )
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    found = json.loads(run.stdout)
+    assert found["semantic"]["outcome"] in ("equivalent", "undecided", "worse")
+    assert 0 <= found["recall"] <= 1

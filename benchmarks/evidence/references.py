@@ -21,6 +21,7 @@ from benchmarks.evidence.steps import steps_at
 from benchmarks.evidence.tables import by_cell, print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
+    PRECISION,
     REFERENCE_SEED,
     Rows,
     Training,
@@ -74,9 +75,11 @@ def main() -> None:
         return subsets[training.arm, training.fraction]
 
     train_missing(planned(), rows_of, given.out, given.processes)
-    rows = by_cell(finished(given.out, dataset))
+    done = finished(given.out, dataset)
+    rows = by_cell(done)
     print_rows(rows)
-    figures: dict[str, Any] = {"rows": rows}
+    figures: dict[str, Any] = {"classes": CLASSES, "precision": PRECISION, "rows": rows}
+    figures["trials"] = [one.trial() for one in done]
     for fraction in FRACTIONS:
         chosen = [subsets[name, fraction] for name in named if name != MEAN]
         groups = [choices.groups_of(x, labels, fraction) for x in spaces]

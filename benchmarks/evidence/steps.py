@@ -21,6 +21,7 @@ from benchmarks.evidence import choices
 from benchmarks.evidence.tables import by_cell, print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
+    PRECISION,
     REFERENCE_SEED,
     Finished,
     Rows,
@@ -183,7 +184,13 @@ def main() -> None:
     done = finished(given.out, dataset)
     rows = by_cell(done)
     print_rows(rows)
-    figures = {"classes": CLASSES, "rows": rows, "sparsity": by_sparsity(done, subsets, dataset)}
+    figures = {
+        "classes": CLASSES,
+        "precision": PRECISION,
+        "rows": rows,
+        "sparsity": by_sparsity(done, subsets, dataset),
+        "trials": [one.trial() for one in done],
+    }
     print(f"written to {write_results('evidence_steps', figures)}")
     plot(rows, RESULTS.parent / "images" / "evidence-steps.png")
 

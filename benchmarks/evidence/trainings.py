@@ -66,6 +66,10 @@ class Finished:
         """Percent of the test images."""
         return 100 * float(self.correct.mean())
 
+    def trial(self) -> dict[str, Any]:
+        """Return the training and its accuracy."""
+        return asdict(self.training) | {"accuracy": round(self.accuracy, 2)}
+
     def note(self) -> dict[str, Any]:
         """Return what is noted of it beside the training."""
         bits = np.packbits(self.correct).tobytes().hex()
@@ -150,7 +154,8 @@ def do_missing(
     work_of
         Returns the work of a job, which another process does: it returns what is noted of it.
     folder
-        Gets a line of JSON for each job that has been done: its fields and what its work returned.
+        Gets a line of JSON for each job that has been done: its fields, what its work returned, and
+        `cpu`, the instructions that torch may use.
     processes
         Number of jobs at a time.
     """
@@ -163,7 +168,8 @@ def do_missing(
     with pool, (folder / FINISHED).open("a") as file:
         running = {pool.submit(work_of(job)): job for job in missing}
         for count, future in enumerate(as_completed(running), 1):
-            note = asdict(running[future]) | future.result()
+            cpu = torch.backends.cpu.get_cpu_capability()
+            note = asdict(running[future]) | future.result() | {"cpu": cpu}
             print(json.dumps(note), file=file, flush=True)
             print(f"{count} of {len(missing)}: {running[future]}", flush=True)
 
