@@ -11,13 +11,17 @@ their largest values, a random image of each group, groups at one height in all 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from benchmarks.evidence import choices
+from benchmarks.evidence.choices import PARTS
 from benchmarks.evidence.tables import by_cell, print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
@@ -42,6 +46,20 @@ TRIALS = 5
 VARIANTS = ("short reference", "largest pooled", "random of group", "common height")
 VARIED_AT = (2, 8)
 """Multiples at which 70 % are chosen in other ways too."""
+COLOURS = {
+    "full": "black",
+    "semantic": "tab:blue",
+    "random": "tab:orange",
+    "short reference": "tab:green",
+    "largest pooled": "tab:red",
+    "random of group": "tab:cyan",
+    "common height": "tab:purple",
+}
+STYLES = {0.9: "-", 0.7: "--"}
+POINTS: dict[str, Any] = {"marker": "o", "markersize": 3, "capsize": 2}
+
+Table = list[dict[str, Any]]
+"""Rows of `benchmarks.evidence.tables.by_cell`."""
 
 
 def steps_at(multiple: float) -> int:
@@ -100,15 +118,15 @@ def by_sparsity(done: list[Finished], subsets: Subsets, dataset: Dataset) -> dic
     figures: dict[str, Any] = {"kept": {}, "nearest kept": {}, "accuracy": {}}
     for arm in ("semantic", "random", *VARIANTS):
         rows = subsets.rows_of(Training(arm, FRACTIONS[-1], 0, 0))
-        kept = np.bincount(train_part[rows], minlength=choices.PARTS) / np.bincount(train_part)
+        kept = np.bincount(train_part[rows], minlength=PARTS) / np.bincount(train_part)
         distance = choices.nearest_kept(x, labels, rows)
         figures["kept"][arm] = np.round(kept, 3).tolist()
         figures["nearest kept"][arm] = [
-            float(f"{distance[train_part == part].mean():.2g}") for part in range(choices.PARTS)
+            float(f"{distance[train_part == part].mean():.2g}") for part in range(PARTS)
         ]
     for one in done:
         arm, fraction, steps = one.training.arm, one.training.fraction, one.training.steps
-        right = [100 * one.correct[test_part == part].mean() for part in range(choices.PARTS)]
+        right = [100 * one.correct[test_part == part].mean() for part in range(PARTS)]
         figures["accuracy"].setdefault(f"{arm} {fraction:g}, {steps} steps", []).append(right)
     figures["accuracy"] = {
         name: np.round(np.mean(values, axis=0), 1).tolist()
@@ -117,59 +135,114 @@ def by_sparsity(done: list[Finished], subsets: Subsets, dataset: Dataset) -> dic
     return figures
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy against steps, and semantic minus random."""
-    figure = Figure(figsize=(9.2, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    colours = {"full": "black", "semantic": "tab:blue", "random": "tab:orange"}
-    for arm, fraction in (
-        ("full", 1.0),
-        *((a, f) for f in FRACTIONS for a in ("semantic", "random")),
-    ):
-        mine = [row for row in rows if (row["arm"], row["fraction"]) == (arm, fraction)]
-        if not mine:
-            continue
-        epochs = [row["steps"] * 2 / BASE for row in mine]
-        style = "--" if fraction == FRACTIONS[-1] else "-"
-        left.errorbar(
-            epochs,
-            [row["accuracy"] for row in mine],
-            [row["deviation"] or 0 for row in mine],
-            color=colours[arm],
-            linestyle=style,
-            marker="o",
-            markersize=3,
-            capsize=2,
-            label=arm if arm == "full" else f"{arm}, {100 * fraction:.0f} %",
-        )
-        if arm == "semantic":
-            mean, low, high = np.array([row.get("minus random", [np.nan] * 3) for row in mine]).T
-            right.errorbar(
-                np.array(epochs) * (1.03 if fraction == FRACTIONS[-1] else 1 / 1.03),
-                mean,
-                np.array([mean - low, high - mean]),
-                color=colours[arm],
-                linestyle=style,
-                marker="o",
-                markersize=3,
-                capsize=2,
-                label=f"{100 * fraction:.0f} %",
-            )
-    left.set(ylabel="test accuracy, %", title="Mean of the trials, ± one standard deviation")
-    right.axhline(0, color="grey", linewidth=0.8)
-    right.set(ylabel="points", title="Semantic minus random, with 90 % interval")
-    ticks = sorted({row["steps"] * 2 / BASE for row in rows})
-    for axes in (left, right):
-        axes.set_xlim(ticks[0] / 1.2, ticks[-1] * 1.2)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ticks, [f"{epoch:.0f}" for epoch in ticks])
-        axes.set_xlabel("steps, in epochs of all images")
+def plot(rows: Table, kept: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Draw accuracy and differences against steps, and what subsets keep of dense regions."""
+    figure = Figure(figsize=(9.2, 7.2), layout="constrained")
+    above, below = figure.subplots(2, 2)
+    _draw_accuracy(above[0], rows)
+    _draw_differences(above[1], rows)
+    _draw_variants(below[0], rows)
+    _draw_kept(below[1], kept)
+    for axes in (*above, *below):
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(10)
-    figure.savefig(path, dpi=160)
+    figure.savefig(path, dpi=130)
+
+
+def _of(rows: Table, arm: str, fraction: float) -> Table:
+    return [row for row in rows if (row["arm"], row["fraction"]) == (arm, fraction)]
+
+
+def _epochs(rows: Table) -> list[float]:
+    """Return the steps of rows in epochs of all images."""
+    return [row["steps"] * 2 / BASE for row in rows]
+
+
+def _minus_random(rows: Table) -> NDArray[np.float64]:
+    """Return (3, n): differences, and how far their intervals reach below and above."""
+    mean, low, high = np.array([row.get("minus random", [np.nan] * 3) for row in rows]).T
+    return np.array([mean, mean - low, high - mean])
+
+
+def _draw_accuracy(axes: Axes, rows: Table) -> None:
+    subsets = [(arm, fraction) for fraction in FRACTIONS for arm in ("semantic", "random")]
+    for arm, fraction in (("full", 1.0), *subsets):
+        mine = _of(rows, arm, fraction)
+        axes.errorbar(
+            _epochs(mine),
+            [row["accuracy"] for row in mine],
+            [row["deviation"] or 0 for row in mine],
+            color=COLOURS[arm],
+            linestyle=STYLES.get(fraction, "-"),
+            label=arm if arm == "full" else f"{arm}, {100 * fraction:.0f} %",
+            **POINTS,
+        )
+    axes.set(ylabel="test accuracy, %", title="Mean of the trials, ± one standard deviation")
+    _of_epochs(axes, rows)
+
+
+def _draw_differences(axes: Axes, rows: Table) -> None:
+    for fraction, shifted in zip(FRACTIONS, (1 / 1.03, 1.03), strict=True):
+        mine = _of(rows, "semantic", fraction)
+        if mine:
+            mean, *error = _minus_random(mine)
+            axes.errorbar(
+                np.array(_epochs(mine)) * shifted,
+                mean,
+                error,
+                color=COLOURS["semantic"],
+                linestyle=STYLES[fraction],
+                label=f"{100 * fraction:.0f} %",
+                **POINTS,
+            )
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set(ylabel="points", title="Semantic minus random, with 90 % interval")
+    _of_epochs(axes, rows)
+
+
+def _of_epochs(axes: Axes, rows: Table) -> None:
+    ticks = sorted(set(_epochs(rows)))
+    axes.set_xlim(ticks[0] / 1.2, ticks[-1] * 1.2)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{epoch:.0f}" for epoch in ticks])
+    axes.set_xlabel("steps, in epochs of all images")
+
+
+def _draw_variants(axes: Axes, rows: Table) -> None:
+    arms = ("semantic", *VARIANTS)
+    for multiple, shifted, marker in zip(VARIED_AT, (-0.1, 0.1), ("o", "s"), strict=True):
+        for place, arm in enumerate(arms):
+            at = [
+                row for row in _of(rows, arm, FRACTIONS[-1]) if row["steps"] == steps_at(multiple)
+            ]
+            if at:
+                mean, *error = _minus_random(at)
+                label = f"{_epochs(at)[0]:.0f} epochs" if arm == "semantic" else None
+                axes.errorbar(
+                    [place + shifted],
+                    mean,
+                    error,
+                    color=COLOURS[arm],
+                    **POINTS | {"marker": marker, "linestyle": "", "markersize": 4},
+                    label=label,
+                )
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_xlim(-0.5, len(arms) - 0.5)
+    axes.set_xticks(range(len(arms)), [arm.replace(" ", "\n", 1) for arm in arms], fontsize=8)
+    axes.set(ylabel="points", title="70 % chosen in other ways, minus random")
+
+
+def _draw_kept(axes: Axes, kept: Mapping[str, Sequence[float]]) -> None:
+    for arm, shares in kept.items():
+        if arm != "random of group":  # as semantic, which chooses from the same groups
+            axes.plot(range(1, PARTS + 1), shares, marker="o", ms=3, color=COLOURS[arm], label=arm)
+    axes.set(xlabel="tenth of the images, from dense to sparse", ylabel="share kept")
+    axes.set_title("What 70 % keep of dense and of sparse regions")
+    axes.set_xticks(range(1, PARTS + 1))
+    axes.set_ylim(0, 1)
 
 
 def main() -> None:
@@ -184,15 +257,16 @@ def main() -> None:
     done = finished(given.out, dataset)
     rows = by_cell(done)
     print_rows(rows)
+    sparsity = by_sparsity(done, subsets, dataset)
     figures = {
         "classes": CLASSES,
         "precision": PRECISION,
         "rows": rows,
-        "sparsity": by_sparsity(done, subsets, dataset),
+        "sparsity": sparsity,
         "trials": [one.trial() for one in done],
     }
     print(f"written to {write_results('evidence_steps', figures)}")
-    plot(rows, RESULTS.parent / "images" / "evidence-steps.png")
+    plot(rows, sparsity["kept"], RESULTS.parent / "images" / "evidence-steps.png")
 
 
 if __name__ == "__main__":
