@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from benchmarks.evidence import choices, planted, steps, trainings
+from benchmarks.evidence import choices, planted, references, steps, trainings
 from benchmarks.evidence.tables import by_cell, interval
 from benchmarks.evidence.trainings import Finished, Training
 from rayred.clustering.groups import redundant_groups
@@ -119,6 +119,23 @@ def test_differences_are_of_trials_with_the_same_seed():
     assert semantic["minus random"][0] == 4
     assert random["minus full"][0] == -6
     assert interval(np.array([1.0, 3.0])) == pytest.approx((2, 2 - 6.3138, 2 + 6.3138), abs=1e-3)
+
+
+def test_references_are_compared_with_each_other_and_with_their_mean():
+    def done(lead: int) -> list[Finished]:
+        """Return results in which one reference is better than the others by some images."""
+        rng = np.random.default_rng(0)
+        right = {one: 80 + rng.integers(3) for one in references.planned()}
+        for one in right:
+            right[one] += lead * (one.arm == "reference 2") + 5 * (one.arm == references.MEAN)
+        return [Finished(one, np.arange(100) < count) for one, count in right.items()]
+
+    assert references.between_references(done(0))["p"] > 0.05
+    apart = references.between_references(done(10))
+    assert apart["p"] < 0.001
+    mean, low, high = apart["mean minus single"]
+    assert low < mean < high
+    assert mean == pytest.approx(5 - 10 / 5, abs=1)
 
 
 def test_the_plan_has_five_trials_of_every_point():

@@ -14,15 +14,17 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.stats import f_oneway
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.evidence import choices
 from benchmarks.evidence.steps import steps_at
-from benchmarks.evidence.tables import by_cell, print_rows
+from benchmarks.evidence.tables import by_cell, interval, print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
     PRECISION,
     REFERENCE_SEED,
+    Finished,
     Rows,
     Training,
     arguments,
@@ -47,6 +49,27 @@ def planned() -> list[Training]:
     """Return all trainings."""
     arms = [*(f"reference {number}" for number in range(REFERENCES)), MEAN, "random"]
     return [Training(arm, FRACTIONS[-1], TRAINED, seed) for seed in range(TRIALS) for arm in arms]
+
+
+def between_references(done: list[Finished]) -> dict[str, Any]:
+    """Return how accuracies differ between references, and between them and their mean, in points.
+
+    `p` is that of a one-way analysis of variance of the accuracies on the subsets of the
+    references: small if they differ by more than their trials do. `mean minus single` is of trials
+    with the same seed, with a 90 % interval.
+    """
+    accuracy: dict[str, dict[int, float]] = {}
+    for one in done:
+        accuracy.setdefault(one.training.arm, {})[one.training.seed] = one.accuracy
+    singles = [by_seed for arm, by_seed in accuracy.items() if arm.startswith("reference")]
+    gains = [
+        value - np.mean([by_seed[seed] for by_seed in singles])
+        for seed, value in accuracy[MEAN].items()
+    ]
+    return {
+        "p": round(float(f_oneway(*(list(by_seed.values()) for by_seed in singles)).pvalue), 4),
+        "mean minus single": [round(value, 2) for value in interval(np.array(gains))],
+    }
 
 
 def main() -> None:
@@ -80,6 +103,8 @@ def main() -> None:
     print_rows(rows)
     figures: dict[str, Any] = {"classes": CLASSES, "precision": PRECISION, "rows": rows}
     figures["trials"] = [one.trial() for one in done]
+    figures["between references"] = between_references(done)
+    print("between references", figures["between references"])
     for fraction in FRACTIONS:
         chosen = [subsets[name, fraction] for name in named if name != MEAN]
         groups = [choices.groups_of(x, labels, fraction) for x in spaces]
