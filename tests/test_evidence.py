@@ -61,10 +61,11 @@ def test_images_are_parted_from_dense_to_sparse(rows):
 
 def test_a_finished_training_is_read_as_it_was_noted():
     correct = np.random.default_rng(0).random(77) < 0.5
-    one = Finished(Training("semantic", 0.7, 100, 3), correct)
+    one = Finished(Training("semantic", 0.7, 100, 3), correct, 93.5)
     again = Finished.of_note(json.loads(json.dumps(asdict(one.training) | one.note())), 77)
     assert again.training == one.training
     assert np.array_equal(again.correct, correct)
+    assert again.fitted == 93.5
     assert again.accuracy == one.accuracy == pytest.approx(100 * correct.mean())
 
 

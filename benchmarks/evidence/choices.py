@@ -5,6 +5,7 @@ Legend: N images, D dimensions of an embedding, n images of a subset, M test ima
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evidence.trainings import train
+from benchmarks.evidence.trainings import DEFAULTS, train
 from rayred.data.dataset import Dataset
 from rayred.linkage import complete_linkage, linkage_trees, representatives
 from rayred.linkage.rows import as_unit_rows
@@ -66,11 +67,13 @@ def embeddings_of(outcome: Outcome, dataset: Dataset) -> dict[str, Embeddings]:
     return found
 
 
-def reference(dataset: Dataset, folder: Path, steps: int, seed: int) -> dict[str, Embeddings]:
+def reference(
+    dataset: Dataset, folder: Path, steps: int, seed: int, settings: Mapping[str, Any] = DEFAULTS
+) -> dict[str, Embeddings]:
     """Return the embeddings of all images by a reference on all of them, which is trained once."""
     file = folder / f"reference-{steps}-{seed}.npz"
     if not file.exists():
-        outcome = train(dataset, np.arange(len(dataset.train)), steps, seed)
+        outcome = train(dataset, np.arange(len(dataset.train)), steps, seed, settings)
         unfinished = file.with_suffix(".part.npz")
         arrays: dict[str, Any] = {**embeddings_of(outcome, dataset)}
         np.savez(unfinished, **arrays)

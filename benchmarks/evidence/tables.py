@@ -29,15 +29,20 @@ def by_cell(done: list[Finished]) -> list[dict[str, Any]]:
     Differences are of trials with the same seed.
     """
     cells: dict[tuple[str, float, int], dict[int, float]] = {}
+    fitted: dict[tuple[str, float, int], list[float]] = {}
     for one in done:
         key = one.training.arm, one.training.fraction, one.training.steps
         cells.setdefault(key, {})[one.training.seed] = one.accuracy
+        if one.fitted is not None:
+            fitted.setdefault(key, []).append(one.fitted)
     rows = []
     for (arm, fraction, steps), by_seed in sorted(cells.items()):
         values = np.array(list(by_seed.values()))
         row: dict[str, Any] = {"arm": arm, "fraction": fraction, "steps": steps, "n": len(values)}
         row |= {"accuracy": round(float(values.mean()), 2)}
         row |= {"deviation": round(float(values.std(ddof=1)), 2) if len(values) > 1 else None}
+        if (arm, fraction, steps) in fitted:
+            row["fitted"] = round(float(np.mean(fitted[arm, fraction, steps])), 1)
         for name, other in (("full", ("full", 1.0)), ("random", ("random", fraction))):
             against = cells.get((*other, steps), {})
             seeds = sorted(by_seed.keys() & against.keys())

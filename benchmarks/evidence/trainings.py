@@ -9,7 +9,7 @@ import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from functools import cache, partial
@@ -24,7 +24,7 @@ from rayred.config import Data, Train
 from rayred.data import load_dataset
 from rayred.data.dataset import Dataset, Split
 from rayred.machines.connect import WORKER_SETTINGS
-from rayred.training import Outcome, Task, train_model
+from rayred.training import Outcome, Task, evaluate, train_model
 
 CLASSES = ("cat", "deer", "dog")
 """Of CIFAR-10."""
@@ -36,6 +36,7 @@ REFERENCE_SEED = 1_000
 """Of the first reference."""
 
 Rows = NDArray[np.int64]
+DEFAULTS: Mapping[str, Any] = {}
 Work = Callable[[], dict[str, Any]]
 
 
@@ -60,6 +61,8 @@ class Finished:
     training: Training
     correct: NDArray[np.bool_]
     """(M,) the test images classified correctly."""
+    fitted: float | None = None
+    """Percent of its training images classified correctly; `None` if that was not noted."""
 
     @property
     def accuracy(self) -> float:
@@ -68,32 +71,39 @@ class Finished:
 
     def trial(self) -> dict[str, Any]:
         """Return the training and its accuracy."""
-        return asdict(self.training) | {"accuracy": round(self.accuracy, 2)}
+        found = asdict(self.training) | {"accuracy": round(self.accuracy, 2)}
+        return found if self.fitted is None else found | {"fitted": round(self.fitted, 2)}
 
     def note(self) -> dict[str, Any]:
         """Return what is noted of it beside the training."""
         bits = np.packbits(self.correct).tobytes().hex()
-        return {"accuracy": self.accuracy, "correct": bits}
+        return {"accuracy": self.accuracy, "fitted": self.fitted, "correct": bits}
 
     @classmethod
     def of_note(cls, note: dict[str, Any], test_images: int) -> Finished:
         """Return what a line of the notes says."""
         bits = np.frombuffer(bytes.fromhex(note["correct"]), np.uint8)
         correct = np.unpackbits(bits, count=test_images).astype(bool)
-        return cls(
-            Training(**{field.name: note[field.name] for field in fields(Training)}), correct
-        )
+        training = Training(**{field.name: note[field.name] for field in fields(Training)})
+        return cls(training, correct, note.get("fitted"))
 
 
-def some_classes(dataset: str, test: str, names: Iterable[str], folder: Path) -> Dataset:
-    """Return the images of some classes, decoded once and then kept in a folder."""
+def some_classes(
+    dataset: str, test: str, names: Iterable[str], folder: Path, most: int | None = None
+) -> Dataset:
+    """Return the images of some classes, decoded once and then kept in a folder.
+
+    Of each class the first `most` training images.
+    """
     file = folder / "images.npz"
     if not file.exists():
         whole = load_dataset(dataset, Data.model_validate({"test": test}))
         labels = np.array([whole.classes.index(name) for name in names])
         arrays: dict[str, Any] = {"classes": np.array(list(names))}
         for part, split in (("train", whole.train), ("test", whole.test)):
-            rows = np.flatnonzero(np.isin(split.labels, labels))
+            first = most if part == "train" else None
+            rows = np.concatenate([np.flatnonzero(split.labels == k)[:first] for k in labels])
+            rows.sort()
             arrays[f"{part}_images"] = split.images[rows]
             arrays[f"{part}_labels"] = np.argmax(split.labels[rows, None] == labels, axis=1)
             arrays[f"{part}_names"] = np.array([split.names[row] for row in rows.tolist()])
@@ -120,10 +130,12 @@ def _of_file(file: Path) -> Dataset:
     return Dataset(file.parent.name, *splits)
 
 
-def train(dataset: Dataset, rows: Rows, steps: int, seed: int) -> Outcome:
-    """Train a network on some images, in this process."""
-    settings = {"recipe": "fast", "steps": steps, "precision": PRECISION}
-    recipe = Train.model_validate(settings)
+def train(
+    dataset: Dataset, rows: Rows, steps: int, seed: int, settings: Mapping[str, Any] = DEFAULTS
+) -> Outcome:
+    """Train a network on some images, in this process; `settings` are those of `train.*`."""
+    given = {"recipe": "fast", "steps": steps, "precision": PRECISION}
+    recipe = Train.model_validate(given | dict(settings))
     return train_model(Task.for_dataset(MODEL, dataset, recipe, seed), dataset, rows)
 
 
@@ -179,6 +191,7 @@ def train_missing(
     rows_of: Callable[[Training], Rows],
     folder: Path,
     processes: int,
+    settings: Mapping[str, Any] = DEFAULTS,
 ) -> None:
     """Do the trainings that a folder has not noted yet, each on the (n,) rows of a function.
 
@@ -186,15 +199,22 @@ def train_missing(
     """
     do_missing(
         trainings,
-        lambda one: partial(_train, folder / "images.npz", one, rows_of(one)),
+        lambda one: partial(_train, folder / "images.npz", one, rows_of(one), settings),
         folder,
         processes,
     )
 
 
-def _train(file: Path, training: Training, rows: Rows) -> dict[str, Any]:
-    outcome = train(_of_file(file), rows, training.steps, training.seed)
-    return Finished(training, outcome.correct).note()
+def _train(
+    file: Path, training: Training, rows: Rows, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    dataset = _of_file(file)
+    outcome = train(dataset, rows, training.steps, training.seed, settings)
+    images = dataset.train
+    names = [images.names[row] for row in rows.tolist()]
+    own = Split(np.asarray(images.images)[rows], images.labels[rows], names, images.classes)
+    fitted = 100 * evaluate(outcome.model, own)
+    return Finished(training, outcome.correct, fitted).note()
 
 
 def arguments(description: str | None, folder: str) -> argparse.ArgumentParser:
