@@ -71,7 +71,7 @@ def steps_at(multiple: float) -> int:
 
 
 def planned() -> list[Training]:
-    """Return all trainings: the short ones first, those of other choices last."""
+    """Return all trainings: short ones first, then those of other choices, the longest last."""
     arms = [("full", 1.0), *((arm, f) for arm in ("semantic", "random") for f in FRACTIONS)]
     without_90 = [(arm, fraction) for arm, fraction in arms if fraction != FRACTIONS[0]]
     others = [(arm, FRACTIONS[-1]) for arm in VARIANTS]
@@ -79,8 +79,8 @@ def planned() -> list[Training]:
         Training(arm, fraction, steps_at(multiple), seed)
         for multiples, chosen in (
             (MULTIPLES[:-1], arms),
-            (MULTIPLES[-1:], without_90),
             (VARIED_AT, others),
+            (MULTIPLES[-1:], without_90),
         )
         for multiple in multiples
         for seed in range(TRIALS)
