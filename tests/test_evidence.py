@@ -112,14 +112,16 @@ def test_differences_are_of_trials_with_the_same_seed():
 
     done = [one("full", 1.0, seed, 80 + seed) for seed in range(3)]
     done += [one("semantic", 0.7, seed, 78 + seed) for seed in range(3)]
-    done += [one("random", 0.7, 1, 75)]
+    done += [one("random", 0.7, seed, 74 + seed) for seed in (1, 2)]
     full, random, semantic = by_cell(done)
     assert "minus full" not in full
     assert (semantic["accuracy"], semantic["deviation"], semantic["n"]) == (79, 1, 3)
     assert semantic["minus full"] == [-2, -2, -2]
     assert semantic["minus random"][0] == 4
     assert random["minus full"][0] == -6
-    assert interval(np.array([1.0, 3.0])) == pytest.approx((2, 2 - 6.3138, 2 + 6.3138), abs=1e-3)
+    assert "minus full" not in by_cell([*done[:1], one("random", 0.7, 0, 75)])[1]
+    assert interval(np.array([4.0])) == [4]
+    assert interval(np.array([1.0, 3.0])) == pytest.approx([2, 2 - 6.3138, 2 + 6.3138], abs=1e-3)
 
 
 def test_references_are_compared_with_each_other_and_with_their_mean():

@@ -12,10 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.tables import by_cell, print_rows
+from benchmarks.evidence.tables import report
 from benchmarks.evidence.trainings import (
     CLASSES,
-    PRECISION,
     REFERENCE_SEED,
     Rows,
     Training,
@@ -24,7 +23,6 @@ from benchmarks.evidence.trainings import (
     some_classes,
     train_missing,
 )
-from benchmarks.record import write_results
 
 CLASS_SIZE = 500
 STEPS = (48, 192, 768)
@@ -61,12 +59,7 @@ def main() -> None:
         return choices.at_random(labels, FRACTION, np.random.default_rng(training.seed))
 
     train_missing(planned(), rows_of, given.out, given.processes, RECIPE)
-    done = finished(given.out, dataset)
-    rows = by_cell(done)
-    print_rows(rows)
-    figures = {"classes": CLASSES, "precision": PRECISION, "rows": rows}
-    figures["trials"] = [one.trial() for one in done]
-    print(f"written to {write_results('evidence_fitting', figures)}")
+    report("evidence_fitting", finished(given.out, dataset))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.evidence import choices
 from benchmarks.evidence.steps import steps_at
-from benchmarks.evidence.tables import by_cell, interval, print_rows
+from benchmarks.evidence.tables import interval, report
 from benchmarks.evidence.trainings import (
     CLASSES,
-    PRECISION,
     REFERENCE_SEED,
     Finished,
     Rows,
@@ -32,7 +31,6 @@ from benchmarks.evidence.trainings import (
     some_classes,
     train_missing,
 )
-from benchmarks.record import write_results
 from rayred.linkage.rows import as_unit_rows
 
 REFERENCES = 5
@@ -99,11 +97,7 @@ def main() -> None:
 
     train_missing(planned(), rows_of, given.out, given.processes)
     done = finished(given.out, dataset)
-    rows = by_cell(done)
-    print_rows(rows)
-    figures: dict[str, Any] = {"classes": CLASSES, "precision": PRECISION, "rows": rows}
-    figures["trials"] = [one.trial() for one in done]
-    figures["between references"] = between_references(done)
+    figures: dict[str, Any] = {"between references": between_references(done)}
     print("between references", figures["between references"])
     for fraction in FRACTIONS:
         chosen = [subsets[name, fraction] for name in named if name != MEAN]
@@ -119,7 +113,7 @@ def main() -> None:
             ),
         }
         print(fraction, figures[f"{fraction:g}"])
-    print(f"written to {write_results('evidence_references', figures)}")
+    report("evidence_references", done, figures)
 
 
 def _jaccard(a: Rows, b: Rows) -> float:

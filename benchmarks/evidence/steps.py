@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from benchmarks.evidence import choices
 from benchmarks.evidence.choices import PARTS
-from benchmarks.evidence.tables import by_cell, print_rows
+from benchmarks.evidence.tables import Table, report
 from benchmarks.evidence.trainings import (
     CLASSES,
-    PRECISION,
     REFERENCE_SEED,
     Finished,
     Rows,
@@ -35,7 +34,7 @@ from benchmarks.evidence.trainings import (
     some_classes,
     train_missing,
 )
-from benchmarks.record import RESULTS, write_results
+from benchmarks.record import RESULTS
 from rayred.data.dataset import Dataset
 
 BASE = 234
@@ -60,9 +59,6 @@ COLOURS = {
 }
 STYLES = {0.9: "-", 0.7: "--"}
 POINTS: dict[str, Any] = {"marker": "o", "markersize": 3, "capsize": 2}
-
-Table = list[dict[str, Any]]
-"""Rows of `benchmarks.evidence.tables.by_cell`."""
 
 
 def steps_at(multiple: float) -> int:
@@ -265,17 +261,8 @@ def main() -> None:
     if not given.report:
         train_missing(planned(), subsets.rows_of, given.out, given.processes)
     done = finished(given.out, dataset)
-    rows = by_cell(done)
-    print_rows(rows)
     sparsity = by_sparsity(done, subsets, dataset)
-    figures = {
-        "classes": CLASSES,
-        "precision": PRECISION,
-        "rows": rows,
-        "sparsity": sparsity,
-        "trials": [one.trial() for one in done],
-    }
-    print(f"written to {write_results('evidence_steps', figures)}")
+    rows = report("evidence_steps", done, {"sparsity": sparsity})
     plot(rows, sparsity["kept"], RESULTS.parent / "images" / "evidence-steps.png")
 
 
