@@ -27,7 +27,7 @@ LOWEST = 0.3
 NEIGHBOURS = 10
 """Nearest images of its class whose mean distance is an image's sparsity."""
 PARTS = 10
-"""Equal parts of the images by sparsity."""
+"""Equal parts of the images of a class by sparsity."""
 
 Rows = NDArray[np.int64]
 Embeddings = NDArray[np.float32]
@@ -133,7 +133,7 @@ def at_random(labels: Rows, fraction: float, rng: np.random.Generator) -> Rows:
 
 
 def sparsity_parts(x: Embeddings, labels: Rows, among: Embeddings, among_labels: Rows) -> Rows:
-    """Return the part of each image by the distance of its neighbours, 0 (dense) to 9 (sparse).
+    """Return the part of each image of its class, by sparsity: 0 (dense) to 9 (sparse).
 
     Parameters
     ----------
@@ -142,24 +142,14 @@ def sparsity_parts(x: Embeddings, labels: Rows, among: Embeddings, among_labels:
     among, among_labels
         Of the images that are their neighbours, those of their own class; itself does not count.
     """
-    distance = np.empty(len(x))
-    for label in range(labels.max() + 1):
-        rows = labels == label
+    part = np.empty(len(x), np.int64)
+    for label, rows in enumerate(members_of(labels)):
         distances = _distances(x[rows], among[among_labels == label])
         distances[distances < 1e-7] = np.inf  # the image itself, and copies
         nearest = np.partition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        distance[rows] = nearest.mean(axis=1)
-    rank = distance.argsort(kind="stable").argsort(kind="stable")
-    return rank * PARTS // len(x)
-
-
-def nearest_kept(x: Embeddings, labels: Rows, kept: Rows) -> NDArray[np.float64]:
-    """Return the cosine distance of each image from the nearest kept image of its class, (N,)."""
-    nearest = np.empty(len(x))
-    for rows in members_of(labels):
-        own = kept[np.isin(kept, rows)]
-        nearest[rows] = _distances(x[rows], x[own]).min(axis=1)
-    return nearest
+        rank = nearest.mean(axis=1).argsort(kind="stable").argsort(kind="stable")
+        part[rows] = rank * PARTS // len(rows)
+    return part
 
 
 def _distances(x: Embeddings, y: Embeddings) -> NDArray[np.float64]:

@@ -1,25 +1,26 @@
 """Verdicts about planted truth: how often they are right, undecided and wrong.
 
 A repetition makes two training sets of one size. In the one, a share of the images are altered
-copies of others: without them it should be equivalent. In the other all images differ: without as
-many it should be worse. Both are studied as `rayred run` would, without Ray: a reference on all
-images, groups, semantic and random subsets, trainings, the verdict. Of the copies it is also
-counted which are in a group with their originals.
+copies of others, which should be redundant. In the other all images differ, so that as many should
+be needed. Both are studied as `rayred run` would, without Ray: a reference on all images, groups,
+semantic and random subsets, trainings, the verdict. Of the copies it is also counted which are in a
+group with their originals, in the space of the reference and in that of the pixels.
 
     .venv/bin/python -m benchmarks.evidence.planted
     .venv/bin/python -m benchmarks.evidence.planted --dataset parquet:TRAIN_GLOB --test TEST_GLOB
     ATEN_CPU_CAPABILITY=default .venv/bin/python -m benchmarks.evidence.planted --repetitions 5
+
+Legend: N training images, M test images, T trials, D dimensions of an embedding.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.tables import interval, print_rows
+from benchmarks.evidence.rates import SELECTORS, judged, of_alike, of_pairs, of_verdicts
+from benchmarks.evidence.tables import print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
     MODEL,
@@ -43,9 +45,7 @@ from benchmarks.planted import altered, as_pixels, unlike_each_other
 from benchmarks.record import write_results
 from rayred.config import Train
 from rayred.data.dataset import Dataset, Split
-from rayred.results.trial import TestSplit, Trial, TrialResult, pack_correct
 from rayred.training import Outcome, Task, embed_images, train_model
-from rayred.verdict.judge import judge
 
 SHARES = (0.1, 0.3, 0.5)
 """Of the images, those that are planted or left out."""
@@ -55,9 +55,11 @@ SHARES = (0.1, 0.3, 0.5)
 class Problem:
     """What is trained on."""
 
+    drawn: int
+    """Images of a class, drawn at random, among which those of a training set are chosen."""
     class_size: int
     """Training images of a class, copies included."""
-    margin: float
+    margins: tuple[float, float]
     """Of equivalence, in points."""
     recipe: Train
     trials: int = 12
@@ -65,12 +67,16 @@ class Problem:
 
 
 DIGITS = Problem(
+    60,
     20,
-    1.0,
+    (1.0, 2.0),
     Train.model_validate({"steps": 200, "batch_size": 64, "augment": {"pad": 1, "flip": False}}),
 )
 PHOTOS = Problem(
-    100, 2.0, Train.model_validate({"steps": 100, "batch_size": 64, "augment": {"pad": 2}})
+    500,
+    100,
+    (2.0, 4.0),
+    Train.model_validate({"steps": 100, "batch_size": 64, "augment": {"pad": 2}}),
 )
 
 
@@ -109,35 +115,37 @@ def halved(split: Split) -> Split:
     return replace(split, images=as_pixels(blocks.mean(axis=(2, 4))))
 
 
-def training_set(pool: Split, size: int, one: Repetition) -> tuple[Split, Rows, Rows]:
+def training_set(pool: Split, problem: Problem, one: Repetition) -> tuple[Split, Rows, Rows]:
     """Return a training set, the original of each of its images, and the rows of the pool it uses.
 
-    The originals of a class are unlike each other: each is the farthest from those before it.
+    The originals of a class are unlike each other: among some images drawn at random, each is the
+    farthest from those before it. Originals and copies are in random order.
     """
     rng = np.random.default_rng([one.number, round(100 * one.share), one.planted])
+    size = problem.class_size
     copies = round(one.share * size) if one.planted else 0
-    images, labels, originals, used = [], [], [], []
     pixels = np.asarray(pool.images)
-    for label, members in enumerate(choices.members_of(pool.labels)):
-        first = int(rng.integers(len(members)))
-        chosen = members[unlike_each_other(pixels[members], size - copies, first)]
+    images, originals = [], []
+    for members in choices.members_of(pool.labels):
+        drawn = rng.choice(members, problem.drawn, replace=False)
+        chosen = drawn[unlike_each_other(pixels[drawn], size - copies, 0)]
         copied = rng.permutation(chosen)[:copies]
-        images += [
-            pixels[chosen],
-            *(as_pixels(altered(pixels[row].astype(float), rng))[None] for row in copied),
-        ]
-        originals += [chosen, copied]
-        labels.append(np.full(size, label))
-        used.append(chosen)
-    count = size * len(pool.classes)
-    names = [str(row) for row in range(count)]
-    split = Split(np.concatenate(images), np.concatenate(labels), names, pool.classes)
-    return split, np.concatenate(originals), np.sort(np.concatenate(used))
+        order = rng.permutation(size)
+        changed = [as_pixels(altered(pixels[row].astype(float), rng))[None] for row in copied]
+        images.append(np.concatenate([pixels[chosen], *changed])[order])
+        originals.append(np.concatenate([chosen, copied])[order])
+    rows = np.concatenate(originals)
+    names = [str(place) for place in range(len(rows))]
+    split = Split(np.concatenate(images), pool.labels[rows], names, pool.classes)
+    return split, rows, np.unique(rows)
 
 
 def study(pool: Split, test: Split | None, problem: Problem, one: Repetition) -> dict[str, Any]:
-    """Study a training set and return what the verdict says of its subsets."""
-    split, originals, used = training_set(pool, problem.class_size, one)
+    """Train on a training set and its subsets; return what `rates` counts.
+
+    Without `test`, the images of the pool that the training set does not use are the test images.
+    """
+    split, originals, used = training_set(pool, problem, one)
     if test is None:
         rest = np.setdiff1d(np.arange(len(pool)), used)
         names = [str(row) for row in range(len(rest))]
@@ -148,54 +156,49 @@ def study(pool: Split, test: Split | None, problem: Problem, one: Repetition) ->
     x = embed_images(reference.model, split, torch.device("cpu"))
     fraction = 1 - one.share
     kept = choices.semantic(x, split.labels, fraction)
-    results = []
-    for seed in range(problem.trials):
-        rng = np.random.default_rng([seed, one.number])
-        for selector, rows in (
-            ("full", everything),
-            ("semantic", kept),
-            ("random", choices.at_random(split.labels, fraction, rng)),
-        ):
+    correct: dict[str, list[str]] = {selector: [] for selector in SELECTORS}
+    for trial in range(problem.trials):
+        seed = one.number * problem.trials + trial
+        at_random = choices.at_random(split.labels, fraction, np.random.default_rng(seed))
+        for selector, rows in zip(SELECTORS, (everything, kept, at_random), strict=True):
             outcome = _train(dataset, problem, rows, seed)
-            share = 1.0 if selector == "full" else fraction
-            trial = Trial(selector, share, seed, seed, selector)
-            results.append(
-                TrialResult(
-                    trial,
-                    len(rows),
-                    "finished",
-                    outcome.test_accuracy,
-                    outcome.train_seconds,
-                    correct=pack_correct(outcome.correct),
-                )
-            )
-    sizes = tuple(np.bincount(test.labels, minlength=len(test.classes)).tolist())
-    verdict = judge("planted", results, problem.margin, TestSplit(sizes))
-    found: dict[str, Any] = {
-        cell.selector: {
-            "accuracy": round(cell.mean, 2) if cell.mean is not None else None,
-            "difference": round(cell.difference, 3) if cell.difference is not None else None,
-            "outcome": cell.outcome,
-        }
-        for cell in verdict.cells
+            correct[selector].append(np.packbits(outcome.correct).tobytes().hex())
+    pixels = np.asarray(split.images).reshape(len(split), -1).astype(np.float32)
+    return {
+        "test_sizes": np.bincount(test.labels, minlength=len(test.classes)).tolist(),
+        "correct": correct,
+        "pairs": {
+            name: {
+                f"{1 - share:g}": pair_scores(space, split.labels, originals, 1 - share)
+                for share in SHARES
+            }
+            for name, space in (("reference", x), ("pixels", pixels))
+        },
     }
-    precision, recall = _pairs(x, split, originals, fraction)
-    return found | {"precision": precision, "recall": recall}
 
 
 def _train(dataset: Dataset, problem: Problem, rows: Rows, seed: int) -> Outcome:
     return train_model(Task.for_dataset(MODEL, dataset, problem.recipe, seed), dataset, rows)
 
 
-def _pairs(
-    x: NDArray[np.float32], split: Split, originals: Rows, fraction: float
-) -> tuple[float | None, float | None]:
-    """Return precision and recall of the pairs of one original among all pairs in a group."""
-    of_groups = set(_pairs_within(choices.groups_of(x, split.labels, fraction)))
+def pair_scores(
+    x: NDArray[np.float32], labels: Rows, originals: Rows, fraction: float
+) -> list[float | None]:
+    """Return precision and recall of the pairs of one original among all pairs in a group.
+
+    Parameters
+    ----------
+    x
+        (N, D) embeddings.
+    labels, originals
+        (N,) class of each image, and the image of the pool that it is or is a copy of.
+    fraction
+        Groups for each image of a class.
+    """
+    of_groups = set(_pairs_within(choices.groups_of(x, labels, fraction)))
     of_copies = set(_pairs_within(originals))
     both = len(of_groups & of_copies)
-    precision = round(both / len(of_groups), 3) if of_groups else None
-    return precision, round(both / len(of_copies), 3) if of_copies else None
+    return [round(both / len(pairs), 3) if pairs else None for pairs in (of_groups, of_copies)]
 
 
 def _pairs_within(groups: Rows) -> Iterator[tuple[int, int]]:
@@ -208,32 +211,6 @@ def _study_alone(given: argparse.Namespace, one: Repetition) -> dict[str, Any]:
         return study(digits(), None, DIGITS, one)
     dataset = some_classes(given.dataset, given.test, CLASSES, given.out)
     return study(halved(dataset.train), halved(dataset.test), PHOTOS, one)
-
-
-def rates(done: list[dict[str, Any]], margin: float) -> list[dict[str, Any]]:
-    """Return how often the verdict about each subset has each outcome, and is wrong.
-
-    The true difference is taken to be the mean of all repetitions. "Equivalent" is wrong if that is
-    not within the margin, "worse" if it is not below zero.
-    """
-    rows = []
-    for share, planted, selector in product(SHARES, (True, False), ("semantic", "random")):
-        mine = [one for one in done if (one["share"], one["planted"]) == (share, planted)]
-        if not mine:
-            continue
-        outcomes = Counter(one[selector]["outcome"] for one in mine)
-        difference = interval(np.array([one[selector]["difference"] for one in mine]))
-        wrong = outcomes["equivalent"] * (abs(difference[0]) >= margin)
-        wrong += outcomes["worse"] * (difference[0] >= 0)
-        row: dict[str, Any] = {"share": share, "planted": planted, "selector": selector}
-        row |= {"n": len(mine), "difference": [round(value, 2) for value in difference]}
-        row |= {name: outcomes[name] for name in ("equivalent", "undecided", "worse")}
-        row["wrong"] = wrong
-        if planted and selector == "semantic":
-            for name in ("precision", "recall"):
-                row[name] = round(float(np.mean([one[name] for one in mine])), 3)
-        rows.append(row)
-    return rows
 
 
 def main() -> None:
@@ -259,14 +236,16 @@ def main() -> None:
         given.processes,
     )
     done = notes(given.out)
-    rows = rates(done, problem.margin)
-    print_rows(rows)
-    figures = {
-        "margin": problem.margin,
-        "trials": problem.trials,
-        "rows": rows,
-        "repetitions": done,
-    }
+    figures: dict[str, Any] = {"trials": problem.trials, "margins": problem.margins}
+    for title, rows in (
+        ("verdicts", of_verdicts(done, problem.margins)),
+        ("verdicts about halves of the trials on the full set", of_alike(done, problem.margins)),
+        ("planted pairs in groups", of_pairs(done)),
+    ):
+        print(title)
+        print_rows(rows)
+        figures[title] = rows
+    figures["repetitions"] = [judged(one, problem.margins) for one in done]
     print(f"written to {write_results(f'evidence_{name}'.replace('-', '_'), figures)}")
 
 

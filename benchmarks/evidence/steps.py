@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from benchmarks.evidence import choices
-from benchmarks.evidence.choices import PARTS
-from benchmarks.evidence.tables import Table, report
+from benchmarks.evidence.choices import PARTS, Embeddings
+from benchmarks.evidence.tables import Table, difference, interval, print_rows, report
 from benchmarks.evidence.trainings import (
     CLASSES,
     REFERENCE_SEED,
@@ -103,6 +102,11 @@ class Subsets:
             self._chosen[key] = self._choose(*key)
         return self._chosen[key]
 
+    def space(self, arm: str) -> Embeddings:
+        """Return the embeddings in which the images of an arm are chosen."""
+        reference = self.short if arm == "short reference" else self.long
+        return reference["largest_train" if arm == "largest pooled" else "mean_train"]
+
     def _choose(self, arm: str, fraction: float, seed: int) -> Rows:
         rng = np.random.default_rng([zlib.crc32(arm.encode()), round(100 * fraction), seed])
         if arm == "full":
@@ -110,45 +114,80 @@ class Subsets:
         if arm == "random":
             return choices.at_random(self.labels, fraction, rng)
         if arm == "common height":
-            return choices.at_common_height(self.long["mean_train"], self.labels, fraction)
-        reference = self.short if arm == "short reference" else self.long
-        x = reference["largest_train" if arm == "largest pooled" else "mean_train"]
-        return choices.semantic(x, self.labels, fraction, rng if arm == "random of group" else None)
+            return choices.at_common_height(self.space(arm), self.labels, fraction)
+        return choices.semantic(
+            self.space(arm), self.labels, fraction, rng if arm == "random of group" else None
+        )
 
 
-def by_sparsity(done: list[Finished], subsets: Subsets, dataset: Dataset) -> dict[str, Any]:
-    """Return what subsets keep, and where trainings on them are right, from dense to sparse."""
-    x, labels = subsets.long["mean_train"], dataset.train.labels
-    train_part = choices.sparsity_parts(x, labels, x, labels)
-    test_part = choices.sparsity_parts(subsets.long["mean_test"], dataset.test.labels, x, labels)
-    figures: dict[str, Any] = {"kept": {}, "nearest kept": {}, "accuracy": {}}
+def kept_by_sparsity(subsets: Subsets) -> dict[str, list[float]]:
+    """Return what share 70 % keep of each tenth of a class, from dense to sparse, by arm.
+
+    Tenths are of the space in which an arm chooses.
+    """
+    found = {}
+    labels = subsets.labels
     for arm in ("semantic", "random", *VARIANTS):
+        part = choices.sparsity_parts(subsets.space(arm), labels, subsets.space(arm), labels)
         rows = subsets.rows_of(Training(arm, FRACTIONS[-1], 0, 0))
-        kept = np.bincount(train_part[rows], minlength=PARTS) / np.bincount(train_part)
-        distance = choices.nearest_kept(x, labels, rows)
-        figures["kept"][arm] = np.round(kept, 3).tolist()
-        figures["nearest kept"][arm] = [
-            float(f"{distance[train_part == part].mean():.2g}") for part in range(PARTS)
+        kept = np.bincount(part[rows], minlength=PARTS) / np.bincount(part)
+        found[arm] = np.round(kept, 3).tolist()
+    return found
+
+
+def of_images(done: list[Finished], subsets: Subsets, dataset: Dataset) -> Table:
+    """Return semantic 70 % minus random 70 % for some of the test images, in points.
+
+    The images are those of each class, and the halves of every class that are dense and sparse
+    among its training images. "Dense minus sparse" has an interval of the trials alone.
+    """
+    labels = dataset.test.labels
+    space, among = subsets.long["mean_test"], subsets.space("semantic")
+    sparse = choices.sparsity_parts(space, labels, among, subsets.labels) >= PARTS // 2
+    parts = {name: labels == label for label, name in enumerate(CLASSES)}
+    parts |= {"dense": ~sparse, "sparse": sparse}
+    rows = []
+    for steps in sorted({one.training.steps for one in done}):
+        ours, theirs = (
+            [
+                one
+                for one in done
+                if (one.training.arm, one.training.fraction, one.training.steps)
+                == (arm, FRACTIONS[-1], steps)
+            ]
+            for arm in ("semantic", "random")
+        )
+        found = {name: difference(ours, theirs, images) for name, images in parts.items()}
+        if not all(found.values()):
+            continue
+        by_seed = {one.training.seed: one.correct for one in theirs}
+        changes = [
+            100 * (one.correct.astype(float) - by_seed[one.training.seed])
+            for one in ours
+            if one.training.seed in by_seed
         ]
-    for one in done:
-        arm, fraction, steps = one.training.arm, one.training.fraction, one.training.steps
-        right = [100 * one.correct[test_part == part].mean() for part in range(PARTS)]
-        figures["accuracy"].setdefault(f"{arm} {fraction:g}, {steps} steps", []).append(right)
-    figures["accuracy"] = {
-        name: np.round(np.mean(values, axis=0), 1).tolist()
-        for name, values in sorted(figures["accuracy"].items())
-    }
-    return figures
+        contrast = np.array([one[~sparse].mean() - one[sparse].mean() for one in changes])
+        found["dense minus sparse"] = [round(value, 2) for value in interval(contrast)]
+        rows.append({"steps": steps, "n": len(changes), **found})
+    return rows
 
 
-def plot(rows: Table, kept: Mapping[str, Sequence[float]], path: Path) -> None:
+def plot(rows: Table, images: Table, kept: Mapping[str, Sequence[float]], path: Path) -> None:
     """Draw accuracy and differences against steps, and what subsets keep of dense regions."""
-    figure = Figure(figsize=(9.2, 7.2), layout="constrained")
-    above, below = figure.subplots(2, 2)
+    figure = Figure(figsize=(13, 7.2), layout="constrained")
+    above, below = figure.subplots(2, 3)
     _draw_accuracy(above[0], rows)
     _draw_differences(above[1], rows)
-    _draw_variants(below[0], rows)
-    _draw_kept(below[1], kept)
+    _draw_variants(above[2], rows)
+    _draw_kept(below[0], kept)
+    for axes, names, title in (
+        (below[1], ("dense", "sparse"), "70 %: semantic minus random, halves of the test images"),
+        (below[2], CLASSES, "70 %: semantic minus random, by class"),
+    ):
+        for place, name in enumerate(names if images else ()):
+            shifted = 1.05 ** (place - (len(names) - 1) / 2)
+            _draw_line(axes, images, name, shifted, color=f"C{place}", label=name)
+        _of_differences(axes, rows, title)
     for axes in (*above, *below):
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
@@ -167,10 +206,12 @@ def _epochs(rows: Table) -> list[float]:
     return [row["steps"] * 2 / BASE for row in rows]
 
 
-def _minus_random(rows: Table) -> NDArray[np.float64]:
-    """Return (3, n): differences, and how far their intervals reach below and above."""
-    mean, low, high = np.array([row.get("minus random", [np.nan] * 3) for row in rows]).T
-    return np.array([mean, mean - low, high - mean])
+def _draw_line(axes: Axes, rows: Table, column: str, shifted: float, **style: Any) -> None:
+    """Draw a column of means and intervals against epochs, these times `shifted`."""
+    mine = [row for row in rows if column in row]
+    mean, low, high = np.array([row[column] for row in mine]).reshape(-1, 3).T
+    places = np.array(_epochs(mine)) * shifted
+    axes.errorbar(places, mean, [mean - low, high - mean], **POINTS | style)
 
 
 def _draw_accuracy(axes: Axes, rows: Table) -> None:
@@ -192,20 +233,15 @@ def _draw_accuracy(axes: Axes, rows: Table) -> None:
 
 def _draw_differences(axes: Axes, rows: Table) -> None:
     for fraction, shifted in zip(FRACTIONS, (1 / 1.03, 1.03), strict=True):
-        mine = _of(rows, "semantic", fraction)
-        if mine:
-            mean, *error = _minus_random(mine)
-            axes.errorbar(
-                np.array(_epochs(mine)) * shifted,
-                mean,
-                error,
-                color=COLOURS["semantic"],
-                linestyle=STYLES[fraction],
-                label=f"{100 * fraction:.0f} %",
-                **POINTS,
-            )
+        mine, label = _of(rows, "semantic", fraction), f"{100 * fraction:.0f} %"
+        style = {"color": COLOURS["semantic"], "linestyle": STYLES[fraction], "label": label}
+        _draw_line(axes, mine, "minus random", shifted, **style)
+    _of_differences(axes, rows, "Semantic minus random, with 90 % interval")
+
+
+def _of_differences(axes: Axes, rows: Table, title: str) -> None:
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set(ylabel="points", title="Semantic minus random, with 90 % interval")
+    axes.set(ylabel="points", title=title)
     _of_epochs(axes, rows)
 
 
@@ -222,15 +258,17 @@ def _draw_variants(axes: Axes, rows: Table) -> None:
     for multiple, shifted, marker in zip(VARIED_AT, (-0.1, 0.1), ("o", "s"), strict=True):
         for place, arm in enumerate(arms):
             at = [
-                row for row in _of(rows, arm, FRACTIONS[-1]) if row["steps"] == steps_at(multiple)
+                row
+                for row in _of(rows, arm, FRACTIONS[-1])
+                if row["steps"] == steps_at(multiple) and "minus random" in row
             ]
             if at:
-                mean, *error = _minus_random(at)
+                mean, low, high = at[0]["minus random"]
                 label = f"{_epochs(at)[0]:.0f} epochs" if arm == "semantic" else None
                 axes.errorbar(
                     [place + shifted],
-                    mean,
-                    error,
+                    [mean],
+                    [[mean - low], [high - mean]],
                     color=COLOURS[arm],
                     **POINTS | {"marker": marker, "linestyle": "", "markersize": 4},
                     label=label,
@@ -245,7 +283,7 @@ def _draw_kept(axes: Axes, kept: Mapping[str, Sequence[float]]) -> None:
     for arm, shares in kept.items():
         if arm != "random of group":  # as semantic, which chooses from the same groups
             axes.plot(range(1, PARTS + 1), shares, marker="o", ms=3, color=COLOURS[arm], label=arm)
-    axes.set(xlabel="tenth of the images, from dense to sparse", ylabel="share kept")
+    axes.set(xlabel="tenth of each class, from dense to sparse", ylabel="share kept")
     axes.set_title("What 70 % keep of dense and of sparse regions")
     axes.set_xticks(range(1, PARTS + 1))
     axes.set_ylim(0, 1)
@@ -261,9 +299,10 @@ def main() -> None:
     if not given.report:
         train_missing(planned(), subsets.rows_of, given.out, given.processes)
     done = finished(given.out, dataset)
-    sparsity = by_sparsity(done, subsets, dataset)
-    rows = report("evidence_steps", done, {"sparsity": sparsity})
-    plot(rows, sparsity["kept"], RESULTS.parent / "images" / "evidence-steps.png")
+    images, kept = of_images(done, subsets, dataset), kept_by_sparsity(subsets)
+    print_rows(images)
+    rows = report("evidence_steps", done, {"semantic minus random": images, "kept": kept})
+    plot(rows, images, kept, RESULTS.parent / "images" / "evidence-steps.png")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Accuracies of many trainings, by what they have in common."""
+"""Accuracies of many trainings, by what they have in common.
+
+Legend: M test images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +15,7 @@ from scipy.stats import t as student
 
 from benchmarks.evidence.trainings import CLASSES, PRECISION, Finished
 from benchmarks.record import print_table, write_results
+from rayred.verdict.crossed import Group, of_pairs
 
 CONFIDENCE = 0.9
 
@@ -31,31 +35,62 @@ def interval(values: NDArray[np.float64]) -> list[float]:
 def by_cell(done: list[Finished]) -> Table:
     """Return accuracies by arm, fraction and steps, and differences to others, in points.
 
-    Differences are of trials with the same seed, two at least.
+    Differences are of trials with the same seed, two at least: see `difference`.
     """
-    cells: dict[tuple[str, float, int], dict[int, float]] = {}
-    fitted: dict[tuple[str, float, int], list[float]] = {}
+    cells: dict[tuple[str, float, int], list[Finished]] = {}
     for one in done:
         key = one.training.arm, one.training.fraction, one.training.steps
-        cells.setdefault(key, {})[one.training.seed] = one.accuracy
-        if one.fitted is not None:
-            fitted.setdefault(key, []).append(one.fitted)
+        cells.setdefault(key, []).append(one)
     rows = []
-    for (arm, fraction, steps), by_seed in sorted(cells.items()):
-        values = np.array(list(by_seed.values()))
+    for (arm, fraction, steps), mine in sorted(cells.items()):
+        values = np.array([one.accuracy for one in mine])
         row: dict[str, Any] = {"arm": arm, "fraction": fraction, "steps": steps, "n": len(values)}
         row |= {"accuracy": round(float(values.mean()), 2)}
         row |= {"deviation": round(float(values.std(ddof=1)), 2) if len(values) > 1 else None}
-        if (arm, fraction, steps) in fitted:
-            row["fitted"] = round(float(np.mean(fitted[arm, fraction, steps])), 1)
-        for name, other in (("full", ("full", 1.0)), ("random", ("random", fraction))):
-            against = cells.get((*other, steps), {})
-            seeds = sorted(by_seed.keys() & against.keys())
-            if arm not in (name, "full") and len(seeds) > 1:
-                differences = np.array([by_seed[seed] - against[seed] for seed in seeds])
-                row[f"minus {name}"] = [round(value, 2) for value in interval(differences)]
+        fitted = [one.fitted for one in mine if one.fitted is not None]
+        if fitted:
+            row["fitted"] = round(float(np.mean(fitted)), 1)
+        others = {"full": 1.0, "random": fraction}
+        if arm != "random":
+            others["semantic"] = fraction
+        for name, share in others.items():
+            found = difference(mine, cells.get((name, share, steps), []))
+            if arm not in (name, "full") and found:
+                row[f"minus {name}"] = found
         rows.append(row)
     return rows
+
+
+def difference(
+    ours: Iterable[Finished],
+    theirs: Iterable[Finished],
+    images: NDArray[np.bool_] | slice = slice(None),
+) -> list[float]:
+    """Return the mean difference of trials with the same seed and the ends of its interval, points.
+
+    The interval contains the error of the trials and of the test images. It is empty with fewer
+    than two such trials.
+
+    Parameters
+    ----------
+    ours, theirs
+        Trainings, each with another seed.
+    images
+        (M,) the test images that count.
+    """
+    by_seed = {one.training.seed: one.correct[images] for one in theirs}
+    pairs = [(one.correct[images], by_seed.get(one.training.seed)) for one in ours]
+    paired = [(a, b) for a, b in pairs if b is not None]
+    if len(paired) < 2:
+        return []
+    first, second = np.array(paired).transpose(1, 0, 2)
+    change = first.astype(np.int8) - second
+    differing, *groups = (Group.of(one.mean(axis=1), one) for one in (change, first, second))
+    error = of_pairs(differing, groups[0], groups[1], first.shape[1])
+    trials = len(paired)
+    quantile = student.ppf((1 + CONFIDENCE) / 2, float(error.freedom(trials)))
+    mean, half = float(differing.mean), float(quantile * np.sqrt(error.variance(trials)))
+    return [round(100 * value, 2) for value in (mean, mean - half, mean + half)]
 
 
 def print_rows(rows: Table) -> None:
