@@ -35,6 +35,7 @@ from benchmarks.evidence.tables import print_rows
 from benchmarks.evidence.trainings import (
     CLASSES,
     MODEL,
+    PRECISION,
     REFERENCE_SEED,
     Rows,
     do_missing,
@@ -76,7 +77,9 @@ PHOTOS = Problem(
     500,
     100,
     (2.0, 4.0),
-    Train.model_validate({"steps": 100, "batch_size": 64, "augment": {"pad": 2}}),
+    Train.model_validate(
+        {"steps": 100, "batch_size": 64, "augment": {"pad": 2}, "precision": PRECISION}
+    ),
 )
 
 
