@@ -82,11 +82,11 @@ def accuracies(done: list[Finished], kind: str) -> NDArray[np.float64]:
 def between_subsets(accuracy_ST: NDArray[np.float64]) -> dict[str, Any]:
     """Return how far subsets of one kind differ by more than their trials do, in points.
 
-    An analysis of variance with random subsets, and seeds as blocks. "between" is the standard
-    deviation between subsets with its 90 % interval, "within" that of trials on one, and p small if
-    subsets differ.
+    An analysis of variance with random subsets, and seeds as blocks. "within" is the standard
+    deviation of trials on one subset; "between" that of subsets, with the 90 % interval of the
+    ratio of the two times "within"; p is small if subsets differ.
 
-    Source: Searle, Casella and McCulloch, Variance Components (1992), section 3.6.
+    Source: Searle, Casella and McCulloch, Variance Components (1992).
     """
     subsets, trials = accuracy_ST.shape
     free = subsets - 1, (subsets - 1) * (trials - 1)
@@ -107,7 +107,7 @@ def mean_minus_single(done: list[Finished]) -> dict[str, Any]:
     """Return what means of references gain over single ones, in points.
 
     Of the mean accuracies of subsets, with a 90 % interval and p of Welch's test: the unit is a
-    subset, not a trial.
+    subset, not a trial. That each mean is of three of the single ones is not allowed for.
     """
     means, singles = (accuracies(done, kind).mean(axis=1) for kind in (MEANS, SINGLES))
     found = ttest_ind(means, singles, equal_var=False)
