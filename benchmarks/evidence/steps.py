@@ -174,21 +174,21 @@ def of_images(done: list[Finished], subsets: Subsets, dataset: Dataset) -> Table
 
 def plot(rows: Table, images: Table, kept: Mapping[str, Sequence[float]], path: Path) -> None:
     """Draw accuracy and differences against steps, and what subsets keep of dense regions."""
-    figure = Figure(figsize=(13, 7.2), layout="constrained")
-    above, below = figure.subplots(2, 3)
-    _draw_accuracy(above[0], rows)
-    _draw_differences(above[1], rows)
-    _draw_variants(above[2], rows)
-    _draw_kept(below[0], kept)
+    figure = Figure(figsize=(9.2, 10.5), layout="constrained")
+    accuracy, differences, variants, shares, halves, classes = figure.subplots(3, 2).flat
+    _draw_accuracy(accuracy, rows)
+    _draw_differences(differences, rows)
+    _draw_variants(variants, rows)
+    _draw_kept(shares, kept)
     for axes, names, title in (
-        (below[1], ("dense", "sparse"), "70 %: semantic minus random, halves of the test images"),
-        (below[2], CLASSES, "70 %: semantic minus random, by class"),
+        (halves, ("dense", "sparse"), "70 %: semantic minus random, halves of the test images"),
+        (classes, CLASSES, "70 %: semantic minus random, by class"),
     ):
         for place, name in enumerate(names if images else ()):
             shifted = 1.05 ** (place - (len(names) - 1) / 2)
             _draw_line(axes, images, name, shifted, color=f"C{place}", label=name)
         _of_differences(axes, rows, title)
-    for axes in (*above, *below):
+    for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
